@@ -1,0 +1,39 @@
+// Builds the package in the working directory: esbuild for JavaScript, tsc for types.
+// Every key of package.json#exports that points into dist/ is an entry; chunks are shared, so that
+// two entries of one package see the same classes.
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const pkg = JSON.parse(readFileSync('package.json', 'utf8'))
+const outputs = new Set(
+  [...Object.values(pkg.exports ?? {}).map(target => target.default ?? target), ...Object.values(pkg.bin ?? {})].filter(
+    file => typeof file === 'string' && file.startsWith('./dist/'),
+  ),
+)
+const entryPoints = [...outputs].map(file => file.replace('./dist/', 'src/').replace(/\.js$/, '.ts')).filter(file => existsSync(file))
+
+execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', '.', '--emitDeclarationOnly', '--outDir', 'dist'], { stdio: 'inherit' })
+const result = await build({
+  entryPoints,
+  outdir: 'dist',
+  outbase: 'src',
+  bundle: true,
+  splitting: true,
+  packages: 'external',
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  sourcemap: true,
+  sourcesContent: false,
+  metafile: true,
+  logLevel: 'warning',
+})
+// Written over, not wiped first: a test that runs beside a build always finds a whole package.
+const kept = new Set(Object.keys(result.metafile.outputs).map(file => relative('dist', file)))
+for (const file of readdirSync('dist', { recursive: true })) {
+  if (/\.js(\.map)?$/.test(file) && !kept.has(file)) rmSync(join('dist', file))
+}
