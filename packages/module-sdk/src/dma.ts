@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * One element of a scatter list: `len` bytes at `off` in `buf`. Its object is reused, so keep the fields and not the
+ * element. Any `Uint8Array` is legal; memory of the DMA heap is the fast one. Get them from `BdevHost.allocIovs`, so that
+ * all have one shape.
+ */
+export interface Iov {
+  buf: Uint8Array
+  off: number
+  len: number
+}
+
+/** A range of memory: `len` bytes at `off` in `buf`, zero-filled when it was handed out. */
+export interface DmaBuffer {
+  readonly buf: Uint8Array
+  readonly off: number
+  readonly len: number
+}
+
+/** The DMA heap: shared memory that costs nothing until it is touched, in the reach of the accel kernels. */
+export interface Dma {
+  /**
+   * `lengthBytes` of zeroed memory aligned to `alignBytes` (a power of two, default 64), for I/O buffers.
+   * `undefined` where the heap is exhausted.
+   */
+  alloc(lengthBytes: number, alignBytes?: number): DmaBuffer | undefined
+  /**
+   * Gives a buffer back.
+   * @throws RangeError where it is not allocated.
+   */
+  free(buffer: DmaBuffer): void
+  /** Zeroed bulk storage in one or more pieces that follow each other; `undefined` where the host has no room. */
+  allocBulk(lengthBytes: number): readonly DmaBuffer[] | undefined
+  /** Gives bulk storage back. */
+  freeBulk(extents: readonly DmaBuffer[]): void
+}
+
+/** Moving and checking data. Every range is `(buf, off, length)`; a module never looks at what kind of memory it is. */
+export interface Accel {
+  /** Copies `lengthBytes`, as memmove. */
+  copy(dst: Uint8Array, dstOff: number, src: Uint8Array, srcOff: number, lengthBytes: number): void
+  /** Sets `lengthBytes` to `value`. */
+  fill(dst: Uint8Array, off: number, value: number, lengthBytes: number): void
+  /** Index of the first byte that differs, -1 where the ranges are equal. */
+  compare(a: Uint8Array, aOff: number, b: Uint8Array, bOff: number, lengthBytes: number): number
+  /** Whether the range holds only zeros. */
+  isZero(buf: Uint8Array, off: number, lengthBytes: number): boolean
+  /** dst ^= src. */
+  xor(dst: Uint8Array, dstOff: number, src: Uint8Array, srcOff: number, lengthBytes: number): void
+  /** dst = sources[0] ^ … ^ sources[count-1], `lengthBytes` of each. */
+  xorInto(dst: Uint8Array, dstOff: number, sources: readonly Iov[], count: number, lengthBytes: number): void
+  /** CRC-32C update of `seed`; neither argument nor result is inverted. */
+  crc32c(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number
+  /** Scatters `lengthBytes` of `src` over the first `iovCnt` elements. */
+  copyToIovs(iovs: readonly Iov[], iovCnt: number, src: Uint8Array, srcOff: number, lengthBytes: number): void
+  /** Gathers `lengthBytes` from the first `iovCnt` elements. */
+  copyFromIovs(dst: Uint8Array, dstOff: number, iovs: readonly Iov[], iovCnt: number, lengthBytes: number): void
+  /** Sets every byte of the first `iovCnt` elements. */
+  fillIovs(iovs: readonly Iov[], iovCnt: number, value: number): void
+  /** Index of the first byte of the elements that differs from `buf`, -1 where all are equal. */
+  compareIovs(iovs: readonly Iov[], iovCnt: number, buf: Uint8Array, off: number, lengthBytes: number): number
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ClaimType, IoType } from './constants.js'
+import type { Bdev, BdevDesc, BdevGeometry, BdevSpec, DescChannel, OpenOptions } from './bdev.js'
+import type { Accel, Dma, Iov } from './dma.js'
+import type { RpcCall } from './rpc.js'
+import type { IoDevice, IoDeviceSpec, Thread } from './thread.js'
+
+/** Where a module's messages go; the host adds the module's name. Never pass secrets. */
+export interface Logger {
+  /** Something failed and somebody must look. */
+  error(message: string): void
+  /** Something is odd. */
+  warn(message: string): void
+  /** A change of state that operators want to see. */
+  notice(message: string): void
+  /** Detail. */
+  info(message: string): void
+  /** More detail. */
+  debug(message: string): void
+}
+
+/** Parameters that {@link Vbdevs} itself understands. */
+export interface VbdevParams {
+  /** Name of the vbdev. */
+  name: string
+  /** Name, alias or UUID of the base bdev. */
+  base_bdev_name: string
+  /** Default: derived from the base's UUID and the module's namespace. */
+  uuid?: string
+}
+
+/** The base of a vbdev: open, claimed, followed. */
+export interface VbdevBase {
+  /** The base bdev. */
+  readonly bdev: Bdev
+  /** The descriptor that holds it, with the claim. */
+  readonly desc: BdevDesc
+  /** Size, shape and limits of the base. */
+  geometry(): BdevGeometry
+  /** As `Bdev.ioTypeSupported`. */
+  ioTypeSupported(type: IoType): boolean
+  /** As `BdevDesc.getIoChannel`. */
+  getIoChannel(): DescChannel | null
+  /** Releases the claim and closes the descriptor, on its thread. Called by the vbdev's `destruct`. */
+  close(): Promise<void>
+}
+
+/** How a module attaches its vbdevs to their bases. */
+export interface VbdevsSpec<Params extends VbdevParams, Ctx> {
+  /** Makes the spec of the vbdev on `base`. Runs on the app thread, inside create or examine; decides at once. */
+  attach(base: VbdevBase, params: Params): BdevSpec<Ctx>
+  /** Namespace of UUIDs derived from the base's (version 5), as SPDK's module of that name has it. Without it: random. */
+  uuidNamespace?: string
+  /** When the base's size changes: take it over, leave it, or remove the vbdev. Default `ignore`. */
+  onResize?: 'follow' | 'ignore' | 'remove'
+  /** Claim on the base, default `ExclWrite`. */
+  claimType?: ClaimType
+  /** Attach although another descriptor is open for writing. Default false: two writers would not see each other's data. */
+  allowOtherWriters?: boolean
+}
+
+/**
+ * The vbdevs of a module and the bases they want, present or not. A vbdev created before its base appears when the base
+ * does, goes when the base goes, and comes back with it; only `delete` forgets it.
+ */
+export interface Vbdevs<Params extends VbdevParams> {
+  /**
+   * Remembers the vbdev, and makes it now where the base is there.
+   * @returns its name.
+   * @throws BdevError EEXIST the name is taken; EPERM the base is claimed or open for writing; what `attach` or registration throws.
+   * Where it throws, nothing is remembered.
+   */
+  create(params: Params): string
+  /**
+   * Unregisters and forgets it; settles when it is gone.
+   * @throws BdevError ENODEV no such vbdev.
+   */
+  delete(name: string): Promise<void>
+  /** One call of `method` per vbdev, attached or waiting, in the order of creation: for `configJson`. */
+  createCalls(method: string): readonly RpcCall[]
+  /** The parameters of a vbdev, `undefined` for an unknown name. */
+  params(name: string): Params | undefined
+}
+
+/**
+ * What the framework gives to a module, as the argument of `setup`. Control plane: call it on the app thread, or with no
+ * thread current (it is then the app thread's).
+ */
+export interface BdevHost {
+  /** SDK release that the host offers, `major.minor.patch`. */
+  readonly sdk: string
+  /** The module's log. */
+  readonly log: Logger
+  /** Kernels for data. */
+  readonly accel: Accel
+  /** The DMA heap. */
+  readonly dma: Dma
+  /** The thread that the control plane runs on. */
+  readonly appThread: Thread
+  /** The current thread; the app thread where none is. */
+  currentThread(): Thread
+  /** Monotonic time in milliseconds, read now. Under a virtual clock: its time. */
+  nowMs(): number
+  /** `count` scatter elements of the framework's own shape. */
+  allocIovs(count: number): Iov[]
+  /** Version-5 UUID of `namespace` over the given bytes (`spdk_uuid_generate_sha1`). */
+  uuidV5(namespace: string, bytes: Uint8Array): string
+  /**
+   * Registers a bdev: it is visible at once, then examined.
+   * @throws BdevError EINVAL name, block size or size out of range, or the function table lacks an entry; EEXIST name, alias or UUID taken.
+   */
+  registerBdev<Ctx, Ch, IoCtx>(spec: BdevSpec<Ctx, Ch, IoCtx>): Bdev<Ctx>
+  /**
+   * Unregisters a bdev of this module by name; settles after `destruct`.
+   * @throws BdevError ENODEV no such bdev, or another module's; EBUSY it is being unregistered.
+   */
+  unregisterBdev(name: string): Promise<void>
+  /** This module's bdevs in the order of registration. */
+  ownBdevs(): readonly Bdev[]
+  /** A bdev by name, alias or UUID. */
+  bdevByName(name: string): Bdev | undefined
+  /**
+   * Opens a bdev.
+   * @throws BdevError ENODEV unknown or being removed; EPERM write asked while claimed.
+   */
+  openBdev(name: string, options: OpenOptions): BdevDesc
+  /**
+   * Tells the size of one of this module's bdevs anew; open descriptors get RESIZE.
+   * @throws BdevError EBUSY smaller while a descriptor is open; EINVAL out of range.
+   */
+  notifyBlockcntChange(bdev: Bdev, numBlocks: number): void
+  /** Registers an I/O device, whose channels carry a module's per-thread state. */
+  registerIoDevice<Ctx>(spec: IoDeviceSpec<Ctx>): IoDevice<Ctx>
+  /** The association of vbdevs with their bases, as nearly every vbdev module needs it. At most once, in `setup`. */
+  vbdevs<Params extends VbdevParams, Ctx>(spec: VbdevsSpec<Params, Ctx>): Vbdevs<Params>
+}
