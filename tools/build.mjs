@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Builds the package in the working directory: esbuild for JavaScript, tsc for types.
-// Every key of package.json#exports that points into dist/ is an entry; chunks are shared, so that
-// two entries of one package see the same classes.
+// Every key of package.json#exports that points into dist/ is an entry, and so is src/main.ts, which bin/ starts; chunks
+// are shared, so that two entries of one package see the same classes.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -10,7 +11,7 @@ import { build } from 'esbuild'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const pkg = JSON.parse(readFileSync('package.json', 'utf8'))
 const outputs = new Set(
-  [...Object.values(pkg.exports ?? {}).map(target => target.default ?? target), ...Object.values(pkg.bin ?? {})].filter(
+  [...Object.values(pkg.exports ?? {}).map(target => target.default ?? target), './dist/main.js'].filter(
     file => typeof file === 'string' && file.startsWith('./dist/'),
   ),
 )

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lints the package in the working directory: oxlint with its type-aware rules, then tsc over test/ (the build checks src/).
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const bin = name => join(root, 'node_modules/.bin', name)
+
+let failed = 0
+const run = (command, args) => {
+  if (spawnSync(command, args, { stdio: 'inherit' }).status !== 0) failed = 1
+}
+run(bin('oxlint'), ['-c', join(root, '.oxlintrc.json'), '--type-aware', '.'])
+for (const project of ['test/tsconfig.json', 'tsconfig.json']) {
+  if (existsSync(project)) run(bin('tsc'), ['--noEmit', '-p', project])
+}
+process.exit(failed)

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// `npm start`: installs, builds, then becomes `bdev serve` on the demo stack. The server runs in this process, so that
+// Ctrl-C reaches it directly. Arguments of ours go before those of the caller: `npm start -- --help`.
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { install, root, run } from './bootstrap.mjs'
+
+await install()
+console.log('bdevkit: building (nx run-many -t build)')
+const status = await run('pnpm', ['exec', 'nx', 'run-many', '-t', 'build'])
+if (status !== 0) process.exit(status)
+
+process.chdir(root)
+const main = join(root, 'packages/cli/dist/main.js')
+process.argv = [process.argv[0], main, 'serve', '-c', 'examples/quickstart.json', '--nbd', 'unix:bdevkit.sock', ...process.argv.slice(2)]
+await import(pathToFileURL(main).href)
