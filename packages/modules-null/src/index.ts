@@ -1,1 +1,23 @@
-export {}
+// SPDX-License-Identifier: Apache-2.0
+import { defineBdevModule } from '@bdevkit/module-sdk'
+import { nullFini, nullStart } from './bdev-null.js'
+import { nullBdevCreate, nullBdevResize, nullCreateCall, rpc } from './rpc.js'
+
+/** Bdevs that keep nothing: reads return zeros, writes are dropped. SPDK's `module/bdev/null`. */
+export default defineBdevModule({
+  name: 'null',
+  sdk: '0.1',
+  rpc,
+  setup(host) {
+    const module = nullStart(host)
+    return {
+      handlers: {
+        bdev_null_create: params => nullBdevCreate(module, host, params),
+        bdev_null_resize: params => nullBdevResize(host, params),
+        bdev_null_delete: ({ name }) => host.unregisterBdev(name).then(() => true),
+      },
+      moduleFini: () => nullFini(module),
+      configJson: () => host.ownBdevs().map(nullCreateCall),
+    }
+  },
+})

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import type { Accel, BdevFnTable, BdevHost, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdevkit/module-sdk'
+
+/** Zeroing looks at pieces of this size first: memory that was never written is not touched, so a TRIM of a new disk costs no RAM. */
+const ZERO_PIECE_BYTES = 64 * 1024
+
+/** What all malloc bdevs of a host share; context of their channels. */
+export interface MallocModule {
+  readonly accel: Accel
+  readonly dma: Dma
+  readonly device: IoDevice<MallocModule>
+  /** Number in the next default name. */
+  nextName: number
+}
+
+/** One RAM disk. */
+export interface MallocDisk {
+  readonly module: MallocModule
+  /** Its memory, in the order of its bytes. */
+  readonly extents: readonly DmaBuffer[]
+  /** The first extent's fields: nearly every disk has just one. */
+  readonly buf: Uint8Array
+  readonly off: number
+  readonly len: number
+}
+
+export function mallocStart(host: BdevHost): MallocModule {
+  const device = host.registerIoDevice<MallocModule>({ name: 'bdev_malloc', createChannel: () => module })
+  const module: MallocModule = { accel: host.accel, dma: host.dma, device, nextName: 0 }
+  return module
+}
+
+export const mallocFn: BdevFnTable<MallocDisk, MallocModule> = {
+  destruct(disk) {
+    disk.module.dma.freeBulk(disk.extents)
+  },
+  ioTypeSupported(_disk, type) {
+    switch (type) {
+      case IoType.Read:
+      case IoType.Write:
+      case IoType.Unmap:
+      case IoType.Flush:
+      case IoType.Reset:
+      case IoType.WriteZeroes:
+      case IoType.Compare:
+      case IoType.Abort:
+        return true
+      default:
+        return false
+    }
+  },
+  getIoChannel(disk) {
+    return disk.module.device.getIoChannel()
+  },
+  submitRequest(module, io) {
+    const disk = io.bdev.ctx as MallocDisk
+    const startByte = io.offsetBlocks * io.bdev.blockSizeBytes
+    const lengthBytes = io.numBlocks * io.bdev.blockSizeBytes
+    switch (io.type) {
+      case IoType.Read:
+        if (io.iovCnt === 0) io.lend(disk.buf, disk.off + startByte, lengthBytes) // offered only where one extent holds all
+        else if (startByte + lengthBytes <= disk.len) module.accel.copyToIovs(io.iovs, io.iovCnt, disk.buf, disk.off + startByte, lengthBytes)
+        else transferExtents(module.accel, disk, io, startByte)
+        return io.complete(IoStatus.Success)
+      case IoType.Write:
+        if (startByte + lengthBytes <= disk.len) module.accel.copyFromIovs(disk.buf, disk.off + startByte, io.iovs, io.iovCnt, lengthBytes)
+        else transferExtents(module.accel, disk, io, startByte)
+        return io.complete(IoStatus.Success)
+      case IoType.Compare:
+        return io.complete(transferExtents(module.accel, disk, io, startByte) ? IoStatus.Success : IoStatus.Miscompare)
+      case IoType.Unmap:
+      case IoType.WriteZeroes:
+        zeroExtents(module.accel, disk, startByte, lengthBytes)
+        return io.complete(IoStatus.Success)
+      case IoType.Flush:
+      case IoType.Reset:
+        return io.complete(IoStatus.Success)
+      default: // ABORT too: nothing ever waits here
+        return io.complete(IoStatus.Failed)
+    }
+  },
+}
+
+/** Carries out READ, WRITE or COMPARE piece by piece, where iovecs and extents meet; false where a COMPARE finds a difference. */
+function transferExtents(accel: Accel, disk: MallocDisk, io: BdevIo, startByte: number): boolean {
+  let extentIndex = 0
+  let inExtent = startByte
+  for (let i = 0; i < io.iovCnt; i++) {
+    const iov = io.iovs[i]
+    let inIov = 0
+    while (inIov < iov.len) {
+      while (inExtent >= disk.extents[extentIndex].len) inExtent -= disk.extents[extentIndex++].len
+      const extent = disk.extents[extentIndex]
+      const pieceBytes = Math.min(iov.len - inIov, extent.len - inExtent)
+      const at = extent.off + inExtent
+      if (io.type === IoType.Read) accel.copy(iov.buf, iov.off + inIov, extent.buf, at, pieceBytes)
+      else if (io.type === IoType.Write) accel.copy(extent.buf, at, iov.buf, iov.off + inIov, pieceBytes)
+      else if (accel.compare(extent.buf, at, iov.buf, iov.off + inIov, pieceBytes) !== -1) return false
+      inIov += pieceBytes
+      inExtent += pieceBytes
+    }
+  }
+  return true
+}
+
+function zeroExtents(accel: Accel, disk: MallocDisk, startByte: number, lengthBytes: number): void {
+  let extentIndex = 0
+  let inExtent = startByte
+  let left = lengthBytes
+  while (left > 0) {
+    while (inExtent >= disk.extents[extentIndex].len) inExtent -= disk.extents[extentIndex++].len
+    const extent = disk.extents[extentIndex]
+    const pieceBytes = Math.min(left, extent.len - inExtent, ZERO_PIECE_BYTES)
+    const at = extent.off + inExtent
+    if (pieceBytes < ZERO_PIECE_BYTES || !accel.isZero(extent.buf, at, pieceBytes)) accel.fill(extent.buf, at, 0, pieceBytes)
+    inExtent += pieceBytes
+    left -= pieceBytes
+  }
+}
