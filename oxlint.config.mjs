@@ -9,7 +9,10 @@ const everywhere = [
   { regex: '^@bdevkit/[^/]+/(src|dist)(/|$)', message: 'only what package.json#exports names is public: import the package' },
   { regex: '^(\\.\\./)+(packages/)?[a-z-]+/src/', message: 'another package is imported by its name, never by path' },
 ]
-const restrict = (files, ...patterns) => ({ files, rules: { 'no-restricted-imports': ['error', { patterns: [...everywhere, ...patterns] }] } })
+const restrict = (files, ...patterns) => ({
+  files,
+  rules: { 'no-restricted-imports': ['error', { patterns: [...everywhere, ...patterns] }] },
+})
 
 const mayImport = (folder, names) => ({
   group: ['@bdevkit/**', ...names.flatMap(name => [`!@bdevkit/${name}`, `!@bdevkit/${name}/**`])],
@@ -23,7 +26,10 @@ const ranks = [['thread'], ['channel'], ['io'], ['bdev', 'descriptor'], ['examin
 const coreFolders = ranks.flatMap((folders, rank) =>
   folders.map(folder => {
     const above = ranks.slice(rank + 1).flat()
-    const order = { regex: `^\\.\\./(${above.join('|')})/`, message: `core/src/${folder} may not import what stands on it: ${above.join(', ')}` }
+    const order = {
+      regex: `^\\.\\./(${above.join('|')})/`,
+      message: `core/src/${folder} may not import what stands on it: ${above.join(', ')}`,
+    }
     const patterns = folder === 'node' ? [] : [noNode, order]
     return restrict([`packages/core/src/${folder}/**`], mayImport('core', directions.core.source), ...patterns)
   }),
@@ -56,7 +62,7 @@ export default {
   },
   overrides: [
     {
-      files: ['**/*.config.{ts,mjs}', 'packages/modules-*/src/index.ts', '**/test/**', 'tests/**', 'bench/**', 'examples/**', 'templates/**'],
+      files: ['**/*.config.{ts,mjs}', 'packages/modules-*/src/index.ts', '**/test/**', '{tests,bench,examples,templates}/**'],
       rules: { 'import/no-default-export': 'off' },
     },
     ...Object.entries(directions).flatMap(([folder, { source, tests }]) => [
@@ -64,6 +70,6 @@ export default {
       restrict([`packages/${folder}/test/**`], mayImport(`tests of ${folder}`, [...source, ...tests])),
     ]),
     ...coreFolders,
-    restrict(['packages/module-sdk/src/**'], { regex: '^[^.]', message: 'module-sdk is the contract: it imports nothing but its own files' }),
+    restrict(['packages/module-sdk/src/**'], { regex: '^[^.]', message: 'module-sdk imports nothing but its own files' }),
   ],
 }

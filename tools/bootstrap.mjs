@@ -55,7 +55,8 @@ export async function install() {
   const installed = read('node_modules/.pnpm/lock.yaml')
   if (wanted === installed) return
   const { packageManager } = JSON.parse(read('package.json'))
-  console.log(`bdevkit: node_modules is ${installed === undefined ? 'missing' : 'stale'}: npx -y ${packageManager} install --frozen-lockfile`)
+  const found = installed === undefined ? 'missing' : 'stale'
+  console.log(`bdevkit: node_modules is ${found}: npx -y ${packageManager} install --frozen-lockfile`)
   const status = await run('npx', ['-y', packageManager, 'install', '--frozen-lockfile'])
   if (status !== 0) {
     console.error('bdevkit: the install failed; it needs the npm registry (npm config get registry) once')

@@ -15,7 +15,8 @@ const outputs = new Set(
     file => typeof file === 'string' && file.startsWith('./dist/'),
   ),
 )
-const entryPoints = [...outputs].map(file => file.replace('./dist/', 'src/').replace(/\.js$/, '.ts')).filter(file => existsSync(file))
+const source = file => file.replace('./dist/', 'src/').replace(/\.js$/, '.ts')
+const entryPoints = [...outputs].map(source).filter(file => existsSync(file))
 
 execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', '.', '--emitDeclarationOnly', '--outDir', 'dist'], { stdio: 'inherit' })
 const result = await build({

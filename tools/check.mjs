@@ -12,7 +12,8 @@ async function step(title, command, ...rest) {
   console.log(`\n== ${title}: ${[command, ...rest].join(' ')}`)
   const startMs = performance.now()
   const status = await run(command, rest)
-  console.log(`== ${title} ${status === 0 ? 'passed' : `failed with status ${status}`} after ${((performance.now() - startMs) / 1000).toFixed(1)} s`)
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
+  console.log(`== ${title} ${status === 0 ? 'passed' : `failed with status ${status}`} after ${seconds} s`)
   return status === 0
 }
 

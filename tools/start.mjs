@@ -12,5 +12,6 @@ if (status !== 0) process.exit(status)
 
 process.chdir(root)
 const main = join(root, 'packages/cli/dist/main.js')
-process.argv = [process.argv[0], main, 'serve', '-c', 'examples/quickstart.json', '--nbd', 'unix:bdevkit.sock', ...process.argv.slice(2)]
+const demo = ['serve', '-c', 'examples/quickstart.json', '--nbd', 'unix:bdevkit.sock']
+process.argv = [process.argv[0], main, ...demo, ...process.argv.slice(2)]
 await import(pathToFileURL(main).href)
