@@ -12,6 +12,6 @@ if (status !== 0) process.exit(status)
 
 process.chdir(root)
 const main = join(root, 'packages/cli/dist/main.js')
-const demo = ['serve', '-c', 'examples/quickstart.json', '--nbd', 'unix:bdevkit.sock']
+const demo = ['serve', '-c', 'examples/quickstart.json', '--nbd', 'unix:nbd.sock', '-r', 'bdev.sock']
 process.argv = [process.argv[0], main, ...demo, ...process.argv.slice(2)]
 await import(pathToFileURL(main).href)
