@@ -1,1 +1,13 @@
-export {}
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * SPDK's JSON-RPC: registry, server, client, configuration files.
+ * @packageDocumentation
+ */
+export * from './client.js'
+export * from './config-file.js'
+export * from './config-load.js'
+export { RpcCallError, type RpcErrorObject } from './errors.js'
+export * from './registry.js'
+export * from './server.js'
+export { RpcListenError } from './socket-lock.js'
+export { errnoName, errnoOf, strerror } from './strerror.js'
