@@ -27,6 +27,7 @@ export function run(command, args, env = {}) {
       PATH: [join(root, 'tools/bin'), join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter),
       NX_DAEMON: 'false',
       NX_TUI: 'false',
+      npm_config_update_notifier: 'false',
       ...env,
     },
   })
