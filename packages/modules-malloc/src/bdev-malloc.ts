@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { Accel, BdevFnTable, BdevHost, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdevkit/module-sdk'
+import type { Accel, BdevFnTable, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdevkit/module-sdk'
 
-/** Zeroing looks at pieces of this size first: memory that was never written is not touched, so a TRIM of a new disk costs no RAM. */
+/** Zeroing looks before it writes, in pieces of this size: an UNMAP of memory that was never used costs no RAM. */
 const ZERO_PIECE_BYTES = 64 * 1024
 
 /** What all malloc bdevs of a host share; context of their channels. */
@@ -24,12 +24,6 @@ export interface MallocDisk {
   readonly buf: Uint8Array
   readonly off: number
   readonly len: number
-}
-
-export function mallocStart(host: BdevHost): MallocModule {
-  const device = host.registerIoDevice<MallocModule>({ name: 'bdev_malloc', createChannel: () => module })
-  const module: MallocModule = { accel: host.accel, dma: host.dma, device, nextName: 0 }
-  return module
 }
 
 export const mallocFn: BdevFnTable<MallocDisk, MallocModule> = {
@@ -54,25 +48,25 @@ export const mallocFn: BdevFnTable<MallocDisk, MallocModule> = {
   getIoChannel(disk) {
     return disk.module.device.getIoChannel()
   },
-  submitRequest(module, io) {
+  submitRequest({ accel }, io) {
     const disk = io.bdev.ctx as MallocDisk
     const startByte = io.offsetBlocks * io.bdev.blockSizeBytes
     const lengthBytes = io.numBlocks * io.bdev.blockSizeBytes
     switch (io.type) {
       case IoType.Read:
         if (io.iovCnt === 0) io.lend(disk.buf, disk.off + startByte, lengthBytes) // offered only where one extent holds all
-        else if (startByte + lengthBytes <= disk.len) module.accel.copyToIovs(io.iovs, io.iovCnt, disk.buf, disk.off + startByte, lengthBytes)
-        else transferExtents(module.accel, disk, io, startByte)
+        else if (startByte + lengthBytes > disk.len) transferExtents(accel, disk, io, startByte)
+        else accel.copyToIovs(io.iovs, io.iovCnt, disk.buf, disk.off + startByte, lengthBytes)
         return io.complete(IoStatus.Success)
       case IoType.Write:
-        if (startByte + lengthBytes <= disk.len) module.accel.copyFromIovs(disk.buf, disk.off + startByte, io.iovs, io.iovCnt, lengthBytes)
-        else transferExtents(module.accel, disk, io, startByte)
+        if (startByte + lengthBytes > disk.len) transferExtents(accel, disk, io, startByte)
+        else accel.copyFromIovs(disk.buf, disk.off + startByte, io.iovs, io.iovCnt, lengthBytes)
         return io.complete(IoStatus.Success)
       case IoType.Compare:
-        return io.complete(transferExtents(module.accel, disk, io, startByte) ? IoStatus.Success : IoStatus.Miscompare)
+        return io.complete(transferExtents(accel, disk, io, startByte) ? IoStatus.Success : IoStatus.Miscompare)
       case IoType.Unmap:
       case IoType.WriteZeroes:
-        zeroExtents(module.accel, disk, startByte, lengthBytes)
+        zeroExtents(accel, disk, startByte, lengthBytes)
         return io.complete(IoStatus.Success)
       case IoType.Flush:
       case IoType.Reset:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defineBdevModule } from '@bdevkit/module-sdk'
-import { mallocStart } from './bdev-malloc.js'
+import type { MallocModule } from './bdev-malloc.js'
 import { mallocBdevCreate, mallocCreateCall, rpc } from './rpc.js'
 
 /** RAM disks on the host's DMA heap. SPDK's `module/bdev/malloc`. */
@@ -9,13 +9,14 @@ export default defineBdevModule({
   sdk: '0.1',
   rpc,
   setup(host) {
-    const module = mallocStart(host)
+    const device = host.registerIoDevice<MallocModule>({ name: 'bdev_malloc', createChannel: () => module })
+    const module: MallocModule = { accel: host.accel, dma: host.dma, device, nextName: 0 }
     return {
       handlers: {
         bdev_malloc_create: params => mallocBdevCreate(module, host, params),
         bdev_malloc_delete: ({ name }) => host.unregisterBdev(name).then(() => true),
       },
-      moduleFini: () => module.device.unregister(),
+      moduleFini: () => device.unregister(),
       configJson: () => host.ownBdevs().map(mallocCreateCall),
     }
   },

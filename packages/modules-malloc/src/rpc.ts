@@ -8,11 +8,12 @@ const uint32 = (description: string) => integer(description, 0, 0xffff_ffff)
 const int32 = (description: string) => integer(description, -0x8000_0000, 0x7fff_ffff)
 const uint64 = (description: string) => integer(description, 0, Number.MAX_SAFE_INTEGER)
 const object = (required: string[], properties: object) => ({ type: 'object', additionalProperties: false, required, properties })
-const uuid = { type: 'string', pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$', description: 'UUID; default: random' }
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+const uuid = { type: 'string', pattern: UUID, description: 'UUID; default: random' }
 
 type CreateNumbers = 'physical_block_size' | 'optimal_io_boundary' | 'md_size' | 'dif_type' | 'dif_pi_format' | 'numa_id'
-type CreateParams = { name?: string; num_blocks: number; block_size: number; uuid?: string; md_interleave?: boolean; dif_is_head_of_md?: boolean } &
-  { [Name in CreateNumbers]?: number }
+type CreateParams = { name?: string; num_blocks: number; block_size: number; uuid?: string } &
+  { [Name in 'md_interleave' | 'dif_is_head_of_md']?: boolean } & { [Name in CreateNumbers]?: number }
 
 export const rpc = {
   bdev_malloc_create: method<CreateParams, string>({
@@ -49,17 +50,17 @@ function refusal(p: CreateParams): string | undefined {
   return numaId === -1 ? undefined : `numa_id must be -1, but is ${numaId}: memory is not bound to NUMA nodes`
 }
 
-/** @throws BdevError EINVAL a parameter breaks SPDK's rules; ENOTSUP metadata; ENOMEM no room for it; what registration throws. */
+/** @throws BdevError EINVAL a parameter breaks SPDK's rules; ENOTSUP metadata; ENOMEM no room; what registration throws. */
 export function mallocBdevCreate(module: MallocModule, host: BdevHost, p: CreateParams): string {
-  if (p.name === undefined) while (host.bdevByName(`Malloc${module.nextName}`) !== undefined) module.nextName++
+  while (p.name === undefined && host.bdevByName(`Malloc${module.nextName}`) !== undefined) module.nextName++
   const name = p.name ?? `Malloc${module.nextName}`
   const reason = refusal(p)
   if (reason !== undefined) throw new BdevError('EINVAL', `malloc bdev "${name}": ${reason}`)
-  if (p.md_size) throw new BdevError('ENOTSUP', `malloc bdev "${name}": md_size is ${p.md_size}, but metadata is not supported yet; leave it out`)
+  if (p.md_size) throw new BdevError('ENOTSUP', `malloc bdev "${name}": md_size ${p.md_size} is not supported yet; leave it out`)
   const lengthBytes = p.num_blocks * p.block_size
   const extents = Number.isSafeInteger(lengthBytes) ? module.dma.allocBulk(lengthBytes) : undefined
   if (extents === undefined) {
-    throw new BdevError('ENOMEM', `malloc bdev "${name}": no room for ${lengthBytes} bytes; make it smaller or delete another one`)
+    throw new BdevError('ENOMEM', `malloc bdev "${name}": no memory for ${lengthBytes} bytes; make it smaller`)
   }
   const disk: MallocDisk = { module, extents, buf: extents[0].buf, off: extents[0].off, len: extents[0].len }
   try {

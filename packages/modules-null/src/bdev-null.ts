@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { Accel, BdevFnTable, BdevHost, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdevkit/module-sdk'
+import type { Accel, BdevFnTable, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdevkit/module-sdk'
 
 /** First length of the zeros that bufferless reads borrow. SPDK stops at 64 KiB; here longer reads make them longer. */
 const ZEROS_MIN_BYTES = 64 * 1024
@@ -13,17 +13,6 @@ export interface NullModule {
   readonly device: IoDevice<NullModule>
   /** Zeros to lend, the longest last. Shorter ones may still be lent, so all stay: together less than twice the longest. */
   readonly zeros: DmaBuffer[]
-}
-
-export function nullStart(host: BdevHost): NullModule {
-  const device = host.registerIoDevice<NullModule>({ name: 'bdev_null', createChannel: () => module })
-  const module: NullModule = { accel: host.accel, dma: host.dma, device, zeros: [] }
-  return module
-}
-
-export async function nullFini(module: NullModule): Promise<void> {
-  await module.device.unregister()
-  for (const zeros of module.zeros.splice(0)) module.dma.free(zeros)
 }
 
 function lendZeros(module: NullModule, io: BdevIo): IoStatus {
@@ -43,7 +32,8 @@ function lendZeros(module: NullModule, io: BdevIo): IoStatus {
 export const nullFn: BdevFnTable<NullModule, NullModule> = {
   destruct() {},
   ioTypeSupported(_module, type) {
-    return type === IoType.Read || type === IoType.Write || type === IoType.WriteZeroes || type === IoType.Reset || type === IoType.Abort
+    const { Read, Write, WriteZeroes, Reset, Abort } = IoType
+    return type === Read || type === Write || type === WriteZeroes || type === Reset || type === Abort
   },
   getIoChannel(module) {
     return module.device.getIoChannel()

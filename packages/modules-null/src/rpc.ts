@@ -8,11 +8,11 @@ const uint32 = (description: string) => integer(description, 0, 0xffff_ffff)
 const uint64 = (description: string) => integer(description, 0, Number.MAX_SAFE_INTEGER)
 const object = (required: string[], properties: object) => ({ type: 'object', additionalProperties: false, required, properties })
 const name = { type: 'string', description: 'Name of the bdev' }
-const uuid = { type: 'string', pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$', description: 'UUID; default: random' }
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+const uuid = { type: 'string', pattern: UUID, description: 'UUID; default: random' }
 
-type CreateHints = 'preferred_write_granularity' | 'preferred_write_alignment' | 'optimal_write_size' | 'preferred_unmap_granularity' |
-  'preferred_unmap_alignment'
-type CreateNumbers = 'physical_block_size' | 'md_size' | 'dif_type' | 'dif_pi_format' | CreateHints
+type CreateNumbers = 'physical_block_size' | 'md_size' | 'dif_type' | 'dif_pi_format' | 'preferred_write_granularity' |
+  'preferred_write_alignment' | 'optimal_write_size' | 'preferred_unmap_granularity' | 'preferred_unmap_alignment'
 type CreateParams = { name: string; num_blocks: number; block_size: number; uuid?: string; dif_is_head_of_md?: boolean } &
   { [Name in CreateNumbers]?: number }
 type ResizeParams = { name: string; new_size: number }
@@ -58,7 +58,7 @@ function refusal(p: CreateParams): string | undefined {
 export function nullBdevCreate(module: NullModule, host: BdevHost, p: CreateParams): string {
   const reason = refusal(p)
   if (reason !== undefined) throw new BdevError('EINVAL', `null bdev "${p.name}": ${reason}`)
-  if (p.md_size) throw new BdevError('ENOTSUP', `null bdev "${p.name}": md_size is ${p.md_size}, but metadata is not supported yet; leave it out`)
+  if (p.md_size) throw new BdevError('ENOTSUP', `null bdev "${p.name}": md_size ${p.md_size} is not supported yet; leave it out`)
   return host.registerBdev({
     name: p.name,
     ctx: module,
