@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Compiles src/kernels/index.ts (AssemblyScript) into src/kernels.generated.ts: the WebAssembly binary as a base64
 // constant, so that a bundler carries it along and nothing is read from disk at run time.
 import { readFileSync, writeFileSync } from 'node:fs'

@@ -89,7 +89,7 @@ export class Accel {
 
   /**
    * dst = s0 ^ s1 ^ …: the parity of the first `lengthBytes` of each of the first `count` sources. One source may be dst
-   * itself, at the same offset (an update of parity); else they do not overlap.
+   * itself (an update of parity), given by the same `buf` and offset; else none overlaps dst.
    * @throws RangeError also when `count` is below 1, or a source is shorter than `lengthBytes`.
    */
   xorInto(dst: Uint8Array, dstOff: number, sources: readonly Iov[], count: number, lengthBytes: number): void {
@@ -103,7 +103,7 @@ export class Accel {
     for (let i = 0; i < count; i++) {
       const s = sources[i]!
       this.foreign.check('xorInto', 'source', s.buf, s.off, lengthBytes)
-      if (s.len < lengthBytes) refuseShortIovs('xorInto', lengthBytes, lengthBytes - s.len, 1)
+      if (!(s.len >= lengthBytes)) refuseShortIovs('xorInto', lengthBytes, lengthBytes - s.len, 1)
       if (s.buf !== u8) allInHeap = false
       if (s.buf === dst && s.off === dstOff) own = i
     }
@@ -134,7 +134,7 @@ export class Accel {
     let left = lengthBytes
     for (let i = 0; i < iovCnt && left > 0; i++) {
       const v = iovs[i]!
-      const n = v.len < left ? v.len : left
+      const n = left < v.len ? left : v.len // a len of NaN goes on, and is refused
       this.copy(v.buf, v.off, src, srcOff, n)
       srcOff += n
       left -= n
@@ -147,7 +147,7 @@ export class Accel {
     let left = lengthBytes
     for (let i = 0; i < iovCnt && left > 0; i++) {
       const v = iovs[i]!
-      const n = v.len < left ? v.len : left
+      const n = left < v.len ? left : v.len // a len of NaN goes on, and is refused
       this.copy(dst, dstOff, v.buf, v.off, n)
       dstOff += n
       left -= n
@@ -173,7 +173,7 @@ export class Accel {
     for (let i = 0; i < iovCnt && done < lengthBytes; i++) {
       const v = iovs[i]!
       const left = lengthBytes - done
-      const n = v.len < left ? v.len : left
+      const n = left < v.len ? left : v.len // a len of NaN goes on, and is refused
       const at = this.compare(v.buf, v.off, buf, off + done, n)
       if (at >= 0) return done + at
       done += n
