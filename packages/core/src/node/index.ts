@@ -5,7 +5,13 @@
  */
 export { SDK_VERSION } from '../sdk-version.js'
 export { MODULE_MANIFEST_SCHEMA } from './manifest-schema.js'
-export { discoverModules, type DiscoverOptions, type Discovery, type ModuleCandidate, type ModuleOrigin } from './module-discovery.js'
+export {
+  discoverModules,
+  type DiscoverOptions,
+  type Discovery,
+  type ModuleCandidate,
+  type ModuleOrigin,
+} from './module-discovery.js'
 export { ModuleErrorCode, ModuleLoadError, type ModuleFailure } from './module-errors.js'
 export {
   IMPORT_TIMEOUT_MS,

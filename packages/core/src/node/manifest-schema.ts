@@ -80,12 +80,16 @@ export interface ManifestProblem {
 
 let compiled: ReturnType<Ajv['compile']> | undefined
 
-/** Checks `package.json#bdevModule` against the schema; returns the first problem, or undefined where it is a `ModuleManifest`. */
+/**
+ * Checks `package.json#bdevModule` against the schema.
+ * @returns the first problem; undefined where it is a `ModuleManifest`
+ */
 export function manifestProblem(manifest: unknown): ManifestProblem | undefined {
   const version = ownValue(manifest, 'manifestVersion')
   // First of all: a later shape may have any other keys.
   if (typeof version === 'number' && version !== 1) {
-    return { key: 'manifestVersion', text: `manifestVersion ${version} is unknown`, need: String(version), have: '1', newer: true }
+    const text = `manifestVersion ${version} is unknown`
+    return { key: 'manifestVersion', text, need: String(version), have: '1', newer: true }
   }
   compiled ??= new Ajv({ strict: true, logger: false }).compile<ModuleManifest>(MODULE_MANIFEST_SCHEMA)
   if (compiled(manifest)) return undefined
@@ -110,5 +114,6 @@ function fromAjv(error: ErrorObject, manifest: unknown): ManifestProblem {
 
 /** Own property of a parsed JSON object; never one of a prototype. */
 export function ownValue(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+  return (value as Record<string, unknown>)[key]
 }

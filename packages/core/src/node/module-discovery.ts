@@ -3,9 +3,18 @@ import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { ownValue } from './manifest-schema.js'
 import { ModuleErrorCode, moduleFailure, shown, shownPath, shownValue, type ModuleFailure } from './module-errors.js'
 import { neededModuleNames } from './needed-modules.js'
-import { findPackageJson, findPnpPackageJson, isFile, isFolder, readPackageJson, realPath, upward, type PackageJson } from './package-json.js'
+import {
+  findPackageJson,
+  findPnpPackageJson,
+  isFile,
+  isFolder,
+  readPackageJson,
+  realPath,
+  upward,
+  type PackageJson,
+} from './package-json.js'
 
-/** How a module was found: named in a stack file, by `--module`, in the nearest package.json, or shipped with the host program. */
+/** How a module was found: in a stack file's `modules`, by `--module`, in the nearest package.json, or in the host program's. */
 export type ModuleOrigin = 'stack-file' | 'command-line' | 'dependency' | 'builtin'
 
 /** Where to look for module packages. */
@@ -76,7 +85,10 @@ export function discoverModules(options: DiscoverOptions = {}): Discovery {
   const named: ModuleCandidate[] = []
   const take = (specs: unknown, list: SpecList): void => {
     lookedIn.push(list.who)
-    for (const found of resolveSpecs(specs, list)) 'code' in found ? failures.push(found) : named.push(found)
+    for (const result of resolveSpecs(specs, list)) {
+      if ('code' in result) failures.push(result)
+      else named.push(result)
+    }
   }
   if (options.stackFile !== undefined && stackModules !== undefined) {
     const file = resolve(options.stackFile.path)

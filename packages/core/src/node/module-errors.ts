@@ -8,7 +8,7 @@ export const ModuleErrorCode = {
   List: 'BDEV_E_MODULE_LIST',
   /** A package or folder that was named explicitly is not there. */
   NotFound: 'BDEV_E_MODULE_NOT_FOUND',
-  /** Check 1: the package.json or its `bdevModule` is missing, breaks the schema, or names an entry that `exports` does not hold. */
+  /** Check 1: no readable package.json, no `bdevModule`, one that breaks the schema, or an entry that `exports` does not hold. */
   Manifest: 'BDEV_E_MODULE_MANIFEST',
   /** Check 2: the SDK range is missing, or does not fix one major (below 1.0: one minor). */
   SdkRange: 'BDEV_E_MODULE_SDK_RANGE',
@@ -91,7 +91,7 @@ const PATH_LENGTH_MAX = 4096
 export function shown(text: string, lengthMax = SHOWN_LENGTH_MAX): string {
   const cut = text.length > lengthMax ? `${text.slice(0, lengthMax)}…` : text
   return cut.replace(
-    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu,
     character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }

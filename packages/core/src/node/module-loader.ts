@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { pathToFileURL } from 'node:url'
 import { MODULE_BRAND, type BdevModule } from '@bdevkit/module-sdk'
-import semver from 'semver'
 import { SDK_VERSION, sdkLine } from '../sdk-version.js'
 import { discoverModules, type Discovery, type DiscoverOptions, type ModuleOrigin } from './module-discovery.js'
-import { ModuleErrorCode, ModuleLoadError, moduleFailure, shownError, shownPath, shownValue, type ModuleFailure } from './module-errors.js'
+import {
+  ModuleErrorCode,
+  ModuleLoadError,
+  moduleFailure,
+  shownError,
+  shownPath,
+  shownValue,
+  type ModuleFailure,
+} from './module-errors.js'
 import { factsOf, negotiateModules, whoIs, type NegotiatedModule } from './module-negotiation.js'
 import { isFile } from './package-json.js'
+import { isVersion } from './sdk-range.js'
 
 /** Where to look for modules, and what the host offers them. */
 export interface LoadOptions extends DiscoverOptions {
@@ -65,7 +73,7 @@ export async function loadModules(options: LoadOptions = {}): Promise<LoadedModu
  */
 export async function inspectModules(options: LoadOptions = {}): Promise<ModuleInspection> {
   const sdkVersion = options.sdkVersion ?? SDK_VERSION
-  if (semver.valid(sdkVersion) !== sdkVersion) throw new TypeError(`sdkVersion ${shownValue(sdkVersion)} is no semver version`)
+  if (!isVersion(sdkVersion)) throw new TypeError(`sdkVersion ${shownValue(sdkVersion)} is no semver version`)
   const discovery = discoverModules(options)
   const { accepted, failures } = negotiateModules(discovery.candidates, {
     sdkVersion,
@@ -76,7 +84,10 @@ export async function inspectModules(options: LoadOptions = {}): Promise<ModuleI
   const results = await Promise.all(accepted.map(module => loadOne(module, sdkVersion, timeoutMs)))
   const loaded: LoadedModule[] = []
   const importFailures: ModuleFailure[] = []
-  for (const result of results) 'code' in result ? importFailures.push(result) : loaded.push(result)
+  for (const result of results) {
+    if ('code' in result) importFailures.push(result)
+    else loaded.push(result)
+  }
   return { loaded, failures: [...discovery.failures, ...failures, ...importFailures], discovery }
 }
 

@@ -120,7 +120,8 @@ export function resolveEntry(folder: string, exports: unknown, entry: string): R
   }
   const found = targetOf(target, 0)
   if (typeof found !== 'string') return { problem: `its "exports" gives no file for "${shown(entry)}" to an import on Node` }
-  return inFolder(folder, found) ?? { problem: `its "exports" leads "${shown(entry)}" to "${shown(found)}", outside of the package` }
+  const outside = `its "exports" leads "${shown(entry)}" to "${shown(found)}", outside of the package`
+  return inFolder(folder, found) ?? { problem: outside }
 }
 
 /** First string that the conditions allow; null where they forbid the entry. */

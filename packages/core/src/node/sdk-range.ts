@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// oxlint-disable-next-line typescript/triple-slash-reference -- the one way to types that tests of other folders see too
+/// <reference path="./semver.d.ts" />
 import semver, { type Range, type SemVer } from 'semver'
 import { sdkLine } from '../sdk-version.js'
 import { ownValue } from './manifest-schema.js'
@@ -27,11 +29,11 @@ export function readSdkRange(candidate: ModuleCandidate, offered: string): SdkRa
   if (typeof dependency !== 'string') {
     if (typeof stated === 'string') return { range: stated, key: 'bdevModule.sdk' }
     const peer = ownValue(ownValue(candidate.packageJson, 'peerDependencies'), SDK_PACKAGE) !== undefined
+    const range = `"^${offered}"`
+    const add = `"${SDK_PACKAGE}": ${range} to its dependencies, or "sdk": ${range} to bdevModule where the SDK is bundled`
     return {
       problem: 'names no module-sdk range',
-      fix: peer
-        ? `move "${SDK_PACKAGE}" from its peerDependencies to its dependencies`
-        : `add "${SDK_PACKAGE}": "^${offered}" to its dependencies, or "sdk": "^${offered}" to bdevModule where the SDK is bundled`,
+      fix: peer ? `move "${SDK_PACKAGE}" from its peerDependencies to its dependencies` : `add ${add}`,
       key: 'dependencies',
     }
   }
@@ -105,6 +107,11 @@ export function offersRange(sdkVersion: string, range: string): boolean {
 /** Whether `range` accepts only releases older than `sdkVersion`. */
 export function isOlder(range: string, sdkVersion: string): boolean {
   return semver.gtr(sdkVersion, range, { includePrerelease: true })
+}
+
+/** Whether `text` is a semver version, written as semver prints it. */
+export function isVersion(text: string): boolean {
+  return semver.valid(text) === text
 }
 
 function lineOf(version: SemVer): string {

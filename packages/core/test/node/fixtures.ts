@@ -45,7 +45,8 @@ export class ForeignProject {
       bdevModule: { manifestVersion: 1, name, entry: '.', ...options.manifest },
       ...options.packageJson,
     })
-    if (options.code !== null) this.write(`${folder}/dist/index.js`, options.code ?? moduleCode(options.valueName ?? name, options.sdk))
+    if (options.code === null) return this.path(folder)
+    this.write(`${folder}/dist/index.js`, options.code ?? moduleCode(options.valueName ?? name, options.sdk))
     return this.path(folder)
   }
 

@@ -30,8 +30,7 @@ function expectNamed(text: string): void {
     expect(CODES).toContain(code)
     expect(message.startsWith(`${code}: `)).toBe(true)
     expect(message.length).toBeLessThan(16_000)
-    // eslint-disable-next-line no-control-regex
-    expect(message).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202e]/)
+    expect(message).not.toMatch(/(?!\n)[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u)
   }
   for (const { file } of accepted) expect(file.startsWith(`${project.path('node_modules/hostile')}/`)).toBe(true)
 }
@@ -43,7 +42,8 @@ const key = fc.oneof(
 const value = fc.letrec<{ any: unknown }>(tie => ({
   any: fc.oneof(
     { depthSize: 'small' },
-    fc.constantFrom(null, true, 0, -1, 1e308, '', '.', './dist/index.js', '../../x', '^1.2.0', '\0', '\u202e\u001b[31m', 'é'.repeat(300)),
+    fc.constantFrom(null, true, 0, -1, 1e308),
+    fc.constantFrom('', '.', './dist/index.js', '../../x', '^1.2.0', '\0', '\u202e\u001b[31m', 'é'.repeat(300)),
     fc.string({ unit: 'binary' }),
     fc.array(tie('any'), { maxLength: 4 }),
     fc.array(fc.tuple(key, tie('any')), { maxLength: 4 }).map(entries => new Map(entries)),
@@ -76,7 +76,7 @@ describe('a hostile package', () => {
       fc.property(where, value, (field, hostile) => {
         expectNamed(toJson(new Map([...RIGHT, ['bdevModule', RIGHT_MANIFEST], [field, hostile]])))
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     )
   })
 
@@ -86,26 +86,25 @@ describe('a hostile package', () => {
       fc.property(where, value, (field, hostile) => {
         expectNamed(toJson(new Map([...RIGHT, ['bdevModule', new Map([...RIGHT_MANIFEST, [field, hostile]])]])))
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     )
   })
 
   it('is refused by name whatever its target in exports is', () => {
-    const target = fc.array(fc.constantFrom('.', '..', '/', '\\', '%2e', '%2f', '%5c', 'dist', 'node_modules', '?', '#', '\0', ':', ' '), {
-      maxLength: 8,
-    })
+    const part = fc.constantFrom('.', '..', '/', '\\', '%2e', '%2f', '%5c', 'dist', 'node_modules', '?', '#', '\0', ':', ' ')
+    const target = fc.array(part, { maxLength: 8 })
     fc.assert(
       fc.property(target, parts => {
         expectNamed(toJson(new Map([...RIGHT, ['bdevModule', RIGHT_MANIFEST], ['exports', `./${parts.join('')}`]])))
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     )
   })
 
   it('is refused by name whatever its bytes are', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.json()), text => expectNamed(text)),
-      { numRuns: 200 },
+      { numRuns: 100 },
     )
   })
 
@@ -124,9 +123,10 @@ describe('a hostile package', () => {
 
   it('is refused where it nests deeper than the stack', () => {
     const deep = (open: string, close: string, times: number) => open.repeat(times) + '"./dist/index.js"' + close.repeat(times)
-    const withField = (field: string, json: string) => toJson(new Map([...RIGHT, ['bdevModule', RIGHT_MANIFEST]])).replace(/\}$/, `,"${field}":${json}}`)
+    const right = toJson(new Map<string, unknown>([...RIGHT, ['bdevModule', RIGHT_MANIFEST]]))
+    const withField = (field: string, json: string) => right.replace(/\}$/, `,"${field}":${json}}`)
     expectNamed(withField('exports', deep('{"default":', '}', 100_000)))
-    expectNamed(withField('exports', deep('[', ']', 500_000)))
+    expectNamed(withField('exports', deep('[', ']', 100_000)))
     expectNamed(withField('bdevModule', deep('{"name":', '}', 100_000)))
   })
 

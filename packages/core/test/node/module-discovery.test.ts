@@ -37,7 +37,9 @@ function addHost(names: readonly string[]): string {
 
 describe('the ways to a module', () => {
   it('come in their fixed order, found ones sorted by package name', () => {
-    for (const name of ['zeta', 'alpha', 'opt', 'cmd2', 'cmd1', 'file2', 'file1']) project.addModule(`node_modules/${name}`, { name, packageName: name })
+    for (const name of ['zeta', 'alpha', 'opt', 'cmd2', 'cmd1', 'file2', 'file1']) {
+      project.addModule(`node_modules/${name}`, { name, packageName: name })
+    }
     project.writeJson('package.json', { dependencies: { zeta: '*', alpha: '*' }, optionalDependencies: { opt: '*' } })
     const builtinPackageJson = addHost(['null', 'malloc'])
     const options = { specs: ['cmd2', 'cmd1'], builtinPackageJson }
@@ -70,7 +72,12 @@ describe('the ways to a module', () => {
       specs: ['./mine', '../above', project.path('etc/mine')],
     })
     expect(failures).toEqual([])
-    expect(found).toEqual(['stack-file near-the-file', 'stack-file mine-by-the-file', 'command-line mine-by-cwd', 'command-line above-cwd'])
+    expect(found).toEqual([
+      'stack-file near-the-file',
+      'stack-file mine-by-the-file',
+      'command-line mine-by-cwd',
+      'command-line above-cwd',
+    ])
   })
 
   it('take "." for the module in whose folder the author works', async () => {
@@ -161,7 +168,8 @@ describe('one module, found more than once', () => {
   it('is the named package, not the one that is found', () => {
     project.addModule('node_modules/my-malloc', { name: 'malloc', packageName: 'my-malloc' })
     const builtinPackageJson = addHost(['malloc', 'null'])
-    expect(find({ builtinPackageJson, specs: ['my-malloc'] }).found).toEqual(['command-line my-malloc', 'builtin @bdevkit/modules-null'])
+    const { found } = find({ builtinPackageJson, specs: ['my-malloc'] })
+    expect(found).toEqual(['command-line my-malloc', 'builtin @bdevkit/modules-null'])
   })
 
   it("is the application's own release of a builtin package", () => {
@@ -226,7 +234,8 @@ BDEV_E_MODULE_NOT_FOUND: stack file ~/stack.json names module package "gone", wh
 
   it('is refused with the folder that was perhaps meant', () => {
     project.addModule('my-disk')
-    expect(failureText({ specs: ['my-disk'] })).toContain('fix: write "./my-disk" for the folder of that name, or run "npm install')
+    const fix = 'fix: write "./my-disk" for the folder of that name, or run "npm install my-disk"'
+    expect(failureText({ specs: ['my-disk'] })).toContain(fix)
   })
 
   it('is refused where its folder is not there, or is no package', () => {

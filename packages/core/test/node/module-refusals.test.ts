@@ -104,7 +104,8 @@ entry "./module" is not a key of its "exports".
   it('names the file that is not JSON', async () => {
     project.write('node_modules/broken/package.json', '{ "bdevModule": ')
     const [failure] = await refusals({ specs: ['broken'] })
-    expect(failure).toMatchObject({ code: 'BDEV_E_MODULE_MANIFEST', manifestFile: project.path('node_modules/broken/package.json') })
+    const manifestFile = project.path('node_modules/broken/package.json')
+    expect(failure).toMatchObject({ code: 'BDEV_E_MODULE_MANIFEST', manifestFile })
     expect(failure.message).toMatch(/^BDEV_E_MODULE_MANIFEST: the package\.json of package "broken" cannot be read: .*JSON/)
     expect(failure.cause).toBeInstanceOf(SyntaxError)
   })
@@ -114,7 +115,8 @@ describe('check 2, the range', () => {
   it('refuses a range that does not fix the major', async () => {
     const failure = await refusalOf('star', { sdkRange: '>=1' })
     expect(text(failure)).toBe(`\
-BDEV_E_MODULE_SDK_RANGE: module "star" (@acme/bdev-module-star 2.1.0) asks for module-sdk ">=1", which does not fix the major version.
+BDEV_E_MODULE_SDK_RANGE: module "star" (@acme/bdev-module-star 2.1.0) asks for module-sdk ">=1", \
+which does not fix the major version.
   manifest: $/bdev-module-star/package.json#dependencies
   fix: write e.g. "^1.4.2"`)
     expect(failure.have).toBe('>=1')
@@ -123,7 +125,8 @@ BDEV_E_MODULE_SDK_RANGE: module "star" (@acme/bdev-module-star 2.1.0) asks for m
   it('says below 1.0 that minors count as majors', async () => {
     const failure = await refusalOf('zero', { sdkRange: '0.x' }, { sdkVersion: '0.1.0' })
     expect(text(failure)).toBe(`\
-BDEV_E_MODULE_SDK_RANGE: module "zero" (@acme/bdev-module-zero 2.1.0) asks for module-sdk "0.x", which does not fix the major version.
+BDEV_E_MODULE_SDK_RANGE: module "zero" (@acme/bdev-module-zero 2.1.0) asks for module-sdk "0.x", \
+which does not fix the major version.
   manifest: $/bdev-module-zero/package.json#dependencies
   fix: write e.g. "^0.1.0" (below 1.0 each minor counts as a major)`)
   })
