@@ -38,8 +38,6 @@ export interface BdevGeometry {
   preferredUnmapGranularityBlocks?: number
   /** NUMA node, -1 = any; left out of `bdev_get_bdevs` where undefined. */
   numaId?: number
-  /** Whether a READ without buffers is answered with the module's own memory (`BdevIo.lend`). Default false. */
-  lendsReadBuffers?: boolean
 }
 
 /** What `BdevHost.registerBdev` takes: `struct spdk_bdev` as its module fills it in. */
@@ -61,10 +59,15 @@ export interface BdevSpec<Ctx = any, Ch = any, IoCtx = any> extends BdevGeometry
    * is outstanding in time, the reset succeeds without the module. Give 5 for bdevs that share a base.
    */
   resetIoDrainTimeoutS?: number
+  /**
+   * Whether a READ without buffers is answered with the module's own memory (`BdevIo.lend`). Default false. A vbdev that
+   * forwards reads untouched takes its base's value over; one that changes data must not.
+   */
+  lendsReadBuffers?: boolean
 }
 
 /** A registered bdev as modules see it. */
-export interface Bdev<Ctx = any> extends Required<Omit<BdevGeometry, 'numaId'>> {
+export interface Bdev<Ctx = any> extends Readonly<Required<Omit<BdevGeometry, 'numaId'>>> {
   /** Its name. */
   readonly name: string
   /** Lower-case text of its UUID. */
@@ -73,6 +76,8 @@ export interface Bdev<Ctx = any> extends Required<Omit<BdevGeometry, 'numaId'>> 
   readonly productName: string
   /** Name of the module that registered it. */
   readonly moduleName: string
+  /** Whether it lends its memory to READs without buffers. */
+  readonly lendsReadBuffers: boolean
   /** That module's own object; other modules leave it alone. */
   readonly ctx: Ctx
   /** The claim that it is under. */

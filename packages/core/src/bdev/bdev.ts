@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Bdev as SdkBdev, BdevFnTable, BdevGeometry, BdevSpec } from '@bdevkit/module-sdk'
+import { BdevError, IO_TYPE_NAMES, IO_TYPE_SINCE, IoType } from '@bdevkit/module-sdk'
+import { BdevChannel, ChannelFlag } from '../channel/bdev-channel.js'
+import { BdevClaims } from '../descriptor/claim.js'
+import type { Desc } from '../descriptor/desc.js'
+import type { Host } from '../host/host.js'
+import type { BdevIo } from '../io/bdev-io.js'
+import { IO_ERROR_NAMES } from '../stat/io-stat.js'
+import { addStat, createStat } from '../stat/io-stat.js'
+import { SIZE_MAX } from '../limits.js'
+import type { ModuleRecord } from '../module/module-record.js'
+import { IoDevice } from '../thread/io-device.js'
+import type { SpdkThread } from '../thread/thread.js'
+
+/** Where a bdev is in its life (`enum spdk_bdev_status`). */
+export type BdevStatus = 'ready' | 'unregistering' | 'removing'
+
+/** A registered bdev (`struct spdk_bdev`). */
+export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
+  readonly host: Host
+  readonly module: ModuleRecord
+  readonly name: string
+  readonly uuid: string
+  readonly productName: string
+  readonly ctx: Ctx
+  readonly fn: BdevFnTable<Ctx>
+  readonly blockSizeBytes: number
+  numBlocks: number
+  readonly physBlockSizeBytes: number
+  readonly writeCache: boolean
+  readonly requiredAlignmentBytes: number
+  readonly optimalIoBoundaryBlocks: number
+  readonly writeUnitSizeBlocks: number
+  readonly preferredWriteAlignmentBlocks: number
+  readonly preferredWriteGranularityBlocks: number
+  readonly optimalWriteSizeBlocks: number
+  readonly preferredUnmapAlignmentBlocks: number
+  readonly preferredUnmapGranularityBlocks: number
+  readonly numaId: number | undefined
+  readonly lendsReadBuffers: boolean
+  readonly resetIoDrainTimeoutS: number
+  /** Types that the module serves, as bits. */
+  readonly supportedTypes: number
+  /** Types that may be submitted: those of the module and those that the framework makes of others. */
+  readonly allowedTypes: number
+  /** Types that go to the module as they come. */
+  readonly fastTypes: number
+  readonly aliases: string[] = []
+  status: BdevStatus = 'ready'
+  readonly descs: Desc[] = []
+  readonly channels: BdevChannel[] = []
+  readonly claims: BdevClaims
+  /** Counters of channels that are gone. */
+  readonly stat = createStat()
+  /** Failures by status, see `IO_ERROR_NAMES`. */
+  readonly ioErrors = new Float64Array(IO_ERROR_NAMES.length)
+  readonly device: IoDevice<BdevChannel>
+  resetInProgress: BdevIo | null = null
+  readonly queuedResets: BdevIo[] = []
+  /** Called when the last descriptor closes, a reset ends or the last channel goes, for whoever waits. */
+  changed: (() => void) | null = null
+
+  constructor(host: Host, module: ModuleRecord, spec: BdevSpec<Ctx>, uuid: string) {
+    checkSpec(module, spec)
+    this.host = host
+    this.module = module
+    this.name = spec.name
+    this.uuid = uuid
+    this.productName = spec.productName
+    this.ctx = spec.ctx
+    this.fn = spec.fn
+    this.blockSizeBytes = spec.blockSizeBytes
+    this.numBlocks = spec.numBlocks
+    this.physBlockSizeBytes = spec.physBlockSizeBytes ?? spec.blockSizeBytes
+    this.writeCache = spec.writeCache ?? false
+    this.requiredAlignmentBytes = spec.requiredAlignmentBytes ?? 1
+    this.optimalIoBoundaryBlocks = spec.optimalIoBoundaryBlocks ?? 0
+    this.writeUnitSizeBlocks = spec.writeUnitSizeBlocks || 1
+    this.preferredWriteAlignmentBlocks = spec.preferredWriteAlignmentBlocks ?? 0
+    this.preferredWriteGranularityBlocks = spec.preferredWriteGranularityBlocks ?? 0
+    this.optimalWriteSizeBlocks = spec.optimalWriteSizeBlocks ?? 0
+    this.preferredUnmapAlignmentBlocks = spec.preferredUnmapAlignmentBlocks ?? 0
+    this.preferredUnmapGranularityBlocks = spec.preferredUnmapGranularityBlocks ?? 0
+    this.numaId = spec.numaId
+    this.lendsReadBuffers = spec.lendsReadBuffers ?? false
+    this.resetIoDrainTimeoutS = spec.resetIoDrainTimeoutS ?? 0
+    this.claims = new BdevClaims(this)
+    this.supportedTypes = askTypes(module, spec)
+    const has = (type: number): boolean => (this.supportedTypes & (1 << type)) !== 0
+    let allowed = this.supportedTypes | (1 << IoType.Reset)
+    if (has(IoType.Write)) allowed |= 1 << IoType.WriteZeroes
+    if (has(IoType.Read)) allowed |= 1 << IoType.Compare
+    this.allowedTypes = allowed
+    this.fastTypes = this.supportedTypes & ~(1 << IoType.Reset)
+    this.device = new IoDevice(host, {
+      name: `bdev_${spec.name}`,
+      createChannel: thread => this.#createChannel(thread as SpdkThread),
+      destroyChannel: ch => this.#channelUnused(ch),
+    })
+  }
+
+  get moduleName(): string {
+    return this.module.name
+  }
+
+  get claimType(): number {
+    return this.claims.type
+  }
+
+  ioTypeSupported(type: number): boolean {
+    if (!(type > 0 && type < 32)) return false
+    const asWrite = type === IoType.WriteZeroes ? 1 << IoType.Write : 0
+    return (this.supportedTypes & ((1 << type) | asWrite)) !== 0
+  }
+
+  geometry(): BdevGeometry {
+    return {
+      blockSizeBytes: this.blockSizeBytes,
+      numBlocks: this.numBlocks,
+      physBlockSizeBytes: this.physBlockSizeBytes,
+      writeCache: this.writeCache,
+      requiredAlignmentBytes: this.requiredAlignmentBytes,
+      optimalIoBoundaryBlocks: this.optimalIoBoundaryBlocks,
+      writeUnitSizeBlocks: this.writeUnitSizeBlocks,
+      preferredWriteAlignmentBlocks: this.preferredWriteAlignmentBlocks,
+      preferredWriteGranularityBlocks: this.preferredWriteGranularityBlocks,
+      optimalWriteSizeBlocks: this.optimalWriteSizeBlocks,
+      preferredUnmapAlignmentBlocks: this.preferredUnmapAlignmentBlocks,
+      preferredUnmapGranularityBlocks: this.preferredUnmapGranularityBlocks,
+      ...(this.numaId === undefined ? {} : { numaId: this.numaId }),
+    }
+  }
+
+  /** A reset has ended. */
+  resetEnded(): void {
+    this.changed?.()
+  }
+
+  /** The last I/O of a channel that nobody holds has gone. */
+  channelIdle(ch: BdevChannel): void {
+    ch.flags &= ~ChannelFlag.Unused
+    this.#destroyChannel(ch)
+  }
+
+  #createChannel(thread: SpdkThread): BdevChannel {
+    const moduleChannel = this.fn.getIoChannel(this.ctx)
+    if (moduleChannel === null) {
+      throw new BdevError('ENOMEM', `module "${this.module.name}" has no channel for bdev "${this.name}" on thread "${thread.name}"`)
+    }
+    if (typeof moduleChannel?.put !== 'function') {
+      throw new BdevError('EINVAL', `getIoChannel of module "${this.module.name}" for bdev "${this.name}": wanted a channel or null, found ${String(moduleChannel)}`)
+    }
+    const shared = this.host.sharedResource(thread, moduleChannel)
+    const ch = new BdevChannel(this, thread, moduleChannel, shared, this.host.ioPool(thread, this.module))
+    if (this.host.strict) ch.flags |= ChannelFlag.Strict
+    if (this.resetInProgress !== null) ch.flags |= ChannelFlag.Reset
+    if (shared.queue.length > 0) ch.flags |= ChannelFlag.Nomem
+    shared.channels.push(ch)
+    this.channels.push(ch)
+    return ch
+  }
+
+  #channelUnused(ch: BdevChannel): void {
+    if (ch.idle) this.#destroyChannel(ch)
+    else ch.flags |= ChannelFlag.Unused
+  }
+
+  #destroyChannel(ch: BdevChannel): void {
+    addStat(this.stat, ch.stat)
+    this.channels.splice(this.channels.indexOf(ch), 1)
+    this.host.channelGone(ch)
+    ch.moduleChannel.put()
+    this.changed?.()
+  }
+}
+
+function checkSpec(module: ModuleRecord, spec: BdevSpec): void {
+  const who = `register of bdev "${String(spec.name)}" by module "${module.name}"`
+  const wanted = (field: string, want: string, found: unknown): never => {
+    throw new BdevError('EINVAL', `${who}: wanted ${field} ${want}, found ${String(found)}`)
+  }
+  if (typeof spec.name !== 'string' || spec.name === '') wanted('name', 'to be a non-empty string', spec.name)
+  if (!(Number.isSafeInteger(spec.blockSizeBytes) && spec.blockSizeBytes > 0)) wanted('blockSizeBytes', 'to be a positive integer', spec.blockSizeBytes)
+  if (!(Number.isSafeInteger(spec.numBlocks) && spec.numBlocks >= 0)) wanted('numBlocks', 'to be an integer from 0 to 2^53-1', spec.numBlocks)
+  if (spec.numBlocks > SIZE_MAX / spec.blockSizeBytes) wanted('numBlocks * blockSizeBytes', 'to be at most 2^53-1', spec.numBlocks * spec.blockSizeBytes)
+  for (const entry of ['destruct', 'submitRequest', 'ioTypeSupported', 'getIoChannel'] as const) {
+    if (typeof spec.fn?.[entry] !== 'function') wanted(`fn.${entry}`, 'to be a function', typeof spec.fn?.[entry])
+  }
+  const align = spec.requiredAlignmentBytes ?? 1
+  if (!(align >= 1 && align <= 65_536 && (align & (align - 1)) === 0)) wanted('requiredAlignmentBytes', 'to be a power of two up to 65536', align)
+}
+
+/** Asks the module which types it serves; never about one that is younger than the SDK that it was built against. */
+function askTypes(module: ModuleRecord, spec: BdevSpec): number {
+  let bits = 0
+  for (let type = 1; type < IO_TYPE_NAMES.length; type++) {
+    const [major, minor] = IO_TYPE_SINCE[type]!
+    if (module.sdkMajor < major || (module.sdkMajor === major && module.sdkMinor < minor)) continue
+    const answer: unknown = spec.fn.ioTypeSupported(spec.ctx, type)
+    if (typeof answer !== 'boolean') {
+      throw new BdevError('EINVAL', `ioTypeSupported of module "${module.name}" for bdev "${spec.name}", type ${IO_TYPE_NAMES[type]}: wanted true or false, found ${typeof answer}`)
+    }
+    if (answer) bits |= 1 << type
+  }
+  return bits
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import type { IoChannel } from '@bdevkit/module-sdk'
+import type { Bdev } from '../bdev/bdev.js'
+import { BdevIo } from '../io/bdev-io.js'
+import type { IoPool } from '../io/io-pool.js'
+import { createStat } from '../stat/io-stat.js'
+import type { SpdkThread } from '../thread/thread.js'
+import type { SharedResource } from './shared-resource.js'
+
+/** Bits of {@link BdevChannel.flags}. While none is set an I/O takes the short way. */
+export const ChannelFlag = {
+  /** A reset is in progress: new I/O is aborted. */
+  Reset: 1,
+  /** I/O of this channel's shared resource is queued for want of memory. */
+  Nomem: 2,
+  /** The host is strict: every I/O is checked for misuse. */
+  Strict: 4,
+  /** Nobody holds the channel any more; it goes when its last I/O has. */
+  Unused: 8,
+} as const
+
+/** One bdev's state on one thread (`struct spdk_bdev_channel`). */
+export class BdevChannel {
+  readonly bdev: Bdev
+  readonly thread: SpdkThread
+  /** The function table of the bdev's module. */
+  readonly fn: Bdev['fn']
+  readonly moduleChannel: IoChannel
+  readonly moduleCtx: unknown
+  readonly shared: SharedResource
+  readonly pool: IoPool
+  flags = 0
+  /** I/Os with the module. */
+  outstanding = 0
+  /** Completed I/Os that still lend the module's memory. */
+  lent = 0
+  /** Ring of submitted I/Os, oldest first; this entry is no I/O. */
+  readonly submitted: BdevIo
+  /** Counters, see `io-stat`. */
+  readonly stat = createStat()
+
+  constructor(bdev: Bdev, thread: SpdkThread, moduleChannel: IoChannel, shared: SharedResource, pool: IoPool) {
+    this.bdev = bdev
+    this.thread = thread
+    this.fn = bdev.fn
+    this.moduleChannel = moduleChannel
+    this.moduleCtx = moduleChannel.ctx
+    this.shared = shared
+    this.pool = pool
+    this.submitted = new BdevIo(pool)
+    this.submitted.prev = this.submitted
+    this.submitted.next = this.submitted
+  }
+
+  /** Whether nothing of it is in use. */
+  get idle(): boolean {
+    return this.submitted.next === this.submitted && this.lent === 0
+  }
+}

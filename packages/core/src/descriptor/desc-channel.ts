@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import type { DescChannel as SdkDescChannel, IoCallback, IoWaitEntry, Iov } from '@bdevkit/module-sdk'
+import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
+import type { Bdev } from '../bdev/bdev.js'
+import type { BdevChannel } from '../channel/bdev-channel.js'
+import type { BdevIo } from '../io/bdev-io.js'
+import { startAbort } from '../io/io-abort.js'
+import { finishLater, submitIo } from '../io/io-submit.js'
+import { queueIoWaiter } from '../io/io-wait.js'
+import type { IoChannel } from '../thread/io-device.js'
+import type { SpdkThread } from '../thread/thread.js'
+import { Access } from './access.js'
+import type { Desc } from './desc.js'
+
+/** A descriptor's channel on one thread: the submission API. Checks here, once; nothing below checks again. */
+export class DescChannel implements SdkDescChannel {
+  readonly desc: Desc
+  readonly bdev: Bdev
+  readonly thread: SpdkThread
+  readonly ch: BdevChannel
+  readonly ctx: DescChannel
+  refs = 1
+  readonly #ioChannel: IoChannel<BdevChannel>
+
+  constructor(desc: Desc, ioChannel: IoChannel<BdevChannel>) {
+    this.desc = desc
+    this.bdev = desc.bdev
+    this.ch = ioChannel.ctx
+    this.thread = ioChannel.thread
+    this.ctx = this
+    this.#ioChannel = ioChannel
+  }
+
+  put(): void {
+    if (this.refs === 0) {
+      this.bdev.host.misuse(`${this.desc.owner}: a channel of bdev "${this.bdev.name}" was put once too often`)
+      return
+    }
+    if (--this.refs > 0) return
+    this.desc.channels.delete(this.thread)
+    this.#ioChannel.put()
+  }
+
+  readBlocks<Arg>(buf: Uint8Array, bufOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitBuffer(this, IoType.Read, Access.Read, buf, bufOff, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  writeBlocks<Arg>(buf: Uint8Array, bufOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitBuffer(this, IoType.Write, Access.Write, buf, bufOff, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  readvBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    if (iovCnt === 0 && !this.bdev.lendsReadBuffers && numBlocks > 0) return -ERRNO.EINVAL
+    return submitVector(this, IoType.Read, Access.Read, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  writevBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    if (iovCnt === 0 && numBlocks > 0) return -ERRNO.EINVAL
+    return submitVector(this, IoType.Write, Access.Write, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  comparevBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    if (iovCnt === 0 && numBlocks > 0) return -ERRNO.EINVAL
+    return submitVector(this, IoType.Compare, Access.Read, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  unmapBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitRange(this, IoType.Unmap, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  writeZeroesBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitRange(this, IoType.WriteZeroes, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  flushBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitRange(this, IoType.Flush, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  reset<Arg>(cb: IoCallback<Arg>, arg: Arg): number {
+    if (this.desc.access === 0) return -ERRNO.EBADF
+    const io = this.ch.pool.take()
+    if (io === null) return -ERRNO.ENOMEM
+    fill(this, io, IoType.Reset, 0, 0, cb, arg)
+    io.iovCnt = 0
+    submitIo(io)
+    return 0
+  }
+
+  abort<Arg>(ioArg: unknown, cb: IoCallback<Arg>, arg: Arg): number {
+    if (ioArg === null || ioArg === undefined) return -ERRNO.EINVAL
+    if (this.desc.access === 0) return -ERRNO.EBADF
+    if ((this.bdev.supportedTypes & (1 << IoType.Abort)) === 0) return -ERRNO.ENOTSUP
+    const io = this.ch.pool.take()
+    if (io === null) return -ERRNO.ENOMEM
+    fill(this, io, IoType.Abort, 0, 0, cb, arg)
+    io.iovCnt = 0
+    startAbort(io, ioArg)
+    return 0
+  }
+
+  queueIoWait(entry: IoWaitEntry): number {
+    const thread = this.thread
+    if (thread.ioWaitHead === null && (thread.ioCredits > 0 || this.ch.pool.budget.free > 0)) return -ERRNO.EINVAL
+    queueIoWaiter(thread, { fn: entry.fn, arg: entry.arg, next: null, parent: null })
+    return 0
+  }
+}
+
+function submitBuffer<Arg>(
+  channel: DescChannel,
+  type: number,
+  access: number,
+  buf: Uint8Array,
+  bufOff: number,
+  offsetBlocks: number,
+  numBlocks: number,
+  cb: IoCallback<Arg>,
+  arg: Arg,
+): number {
+  const bdev = channel.bdev
+  if ((channel.desc.access & access) === 0) return -ERRNO.EBADF
+  if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
+  const len = numBlocks * bdev.blockSizeBytes
+  if (!(bufOff >= 0 && bufOff + len <= buf.length)) return -ERRNO.EINVAL
+  if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
+  const io = channel.ch.pool.take()
+  if (io === null) return -ERRNO.ENOMEM
+  fill(channel, io, type, offsetBlocks, numBlocks, cb, arg)
+  const own = io.own
+  const iov = own[0]!
+  iov.buf = buf
+  iov.off = bufOff
+  iov.len = len
+  io.iovs = own
+  io.iovCnt = 1
+  if (numBlocks !== 0) submitIo(io)
+  else succeedEmpty(io)
+  return 0
+}
+
+function submitVector<Arg>(
+  channel: DescChannel,
+  type: number,
+  access: number,
+  iovs: readonly Iov[],
+  iovCnt: number,
+  offsetBlocks: number,
+  numBlocks: number,
+  cb: IoCallback<Arg>,
+  arg: Arg,
+): number {
+  const bdev = channel.bdev
+  if ((channel.desc.access & access) === 0) return -ERRNO.EBADF
+  if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
+  if (iovCnt !== 0) {
+    let left = numBlocks * bdev.blockSizeBytes
+    for (let i = 0; i < iovCnt; i++) {
+      const iov = iovs[i]
+      if (iov === undefined || !(iov.off >= 0 && iov.len >= 0 && iov.off + iov.len <= iov.buf.length)) return -ERRNO.EINVAL
+      left -= iov.len
+    }
+    if (left !== 0) return -ERRNO.EINVAL
+  }
+  if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
+  const io = channel.ch.pool.take()
+  if (io === null) return -ERRNO.ENOMEM
+  fill(channel, io, type, offsetBlocks, numBlocks, cb, arg)
+  io.iovs = iovs
+  io.iovCnt = iovCnt
+  if (numBlocks !== 0) submitIo(io)
+  else succeedEmpty(io)
+  return 0
+}
+
+function submitRange<Arg>(channel: DescChannel, type: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+  const bdev = channel.bdev
+  if ((channel.desc.access & Access.Write) === 0) return -ERRNO.EBADF
+  if (type === IoType.Flush && (bdev.allowedTypes & (1 << IoType.Flush)) === 0) return -ERRNO.ENOTSUP
+  if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
+  if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
+  const io = channel.ch.pool.take()
+  if (io === null) return -ERRNO.ENOMEM
+  fill(channel, io, type, offsetBlocks, numBlocks, cb, arg)
+  io.iovCnt = 0
+  if (numBlocks !== 0 || type === IoType.Flush) submitIo(io)
+  else succeedEmpty(io)
+  return 0
+}
+
+function fill<Arg>(channel: DescChannel, io: BdevIo, type: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): void {
+  io.bdev = channel.bdev
+  io.ch = channel.ch
+  io.channel = channel
+  io.type = type
+  io.offsetBlocks = offsetBlocks
+  io.numBlocks = numBlocks
+  io.cb = cb
+  io.cbArg = arg
+  io.status = IoStatus.Pending
+  io.numRetries = 0
+}
+
+/** An I/O of no blocks succeeds without its module. */
+function succeedEmpty(io: BdevIo): void {
+  io.prev = io
+  io.next = io
+  finishLater(io, IoStatus.Success)
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BdevDesc, BdevEvent, ClaimOptions, OpenOptions } from '@bdevkit/module-sdk'
+import type { Bdev } from '../bdev/bdev.js'
+import type { ModuleRecord } from '../module/module-record.js'
+import type { SpdkThread } from '../thread/thread.js'
+import { Access } from './access.js'
+import { DescChannel } from './desc-channel.js'
+
+/** An open bdev (`struct spdk_bdev_desc`). */
+export class Desc implements BdevDesc {
+  readonly bdev: Bdev
+  /** Who opened it, for messages. */
+  readonly owner: string
+  readonly module: ModuleRecord | null
+  readonly thread: SpdkThread
+  /** What submission may do, see `Access`. */
+  access: number
+  readonly channels = new Map<SpdkThread, DescChannel>()
+  readonly #onEvent: (event: BdevEvent) => void
+
+  constructor(bdev: Bdev, owner: string, module: ModuleRecord | null, thread: SpdkThread, options: OpenOptions) {
+    this.bdev = bdev
+    this.owner = owner
+    this.module = module
+    this.thread = thread
+    this.access = options.write === true ? Access.Read | Access.Write : Access.Read
+    this.#onEvent = options.onEvent
+    bdev.descs.push(this)
+  }
+
+  get write(): boolean {
+    return (this.access & Access.Write) !== 0
+  }
+
+  get closed(): boolean {
+    return this.access === 0
+  }
+
+  getIoChannel(): DescChannel | null {
+    if (this.closed) return null
+    const thread = this.bdev.host.currentThread()
+    const found = this.channels.get(thread)
+    if (found !== undefined) {
+      found.refs++
+      return found
+    }
+    const ioChannel = this.bdev.device.getIoChannel()
+    if (ioChannel === null) return null
+    const channel = new DescChannel(this, ioChannel)
+    this.channels.set(thread, channel)
+    return channel
+  }
+
+  claim(type: number, options: ClaimOptions = {}): void {
+    this.bdev.claims.take(this, type, options)
+  }
+
+  releaseClaim(): void {
+    this.bdev.claims.releaseExclWrite(this)
+  }
+
+  getModuleCtx(): unknown {
+    return this.bdev.fn.getModuleCtx?.(this.bdev.ctx)
+  }
+
+  close(): void {
+    if (this.closed) return
+    const current = this.bdev.host.currentThread()
+    if (current !== this.thread) {
+      this.bdev.host.misuse(`${this.owner}: bdev "${this.bdev.name}" was opened on thread "${this.thread.name}" and closed on "${current.name}"; close it where it was opened`)
+    }
+    this.access = 0
+    this.bdev.claims.descClosed(this)
+    this.bdev.descs.splice(this.bdev.descs.indexOf(this), 1)
+    this.bdev.changed?.()
+  }
+
+  /** Tells the holder, by message on the opening thread; not after it closed. */
+  send(type: number): void {
+    this.thread.sendMsg(deliver, { desc: this, type })
+  }
+
+  /** Body of the message. */
+  deliver(type: number): void {
+    if (!this.closed) this.#onEvent({ type, bdev: this.bdev })
+  }
+}
+
+function deliver(message: { desc: Desc; type: number }): void {
+  message.desc.deliver(message.type)
+}

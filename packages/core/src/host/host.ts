@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Accel, DmaHeap } from '@bdevkit/accel'
+import type { BdevModule, BdevSpec, Dma, DmaBuffer, IoChannel as SdkIoChannel, Logger, OpenOptions, RpcCall } from '@bdevkit/module-sdk'
+import { BdevError, MODULE_BRAND } from '@bdevkit/module-sdk'
+import { Bdev } from '../bdev/bdev.js'
+import { BdevRegistry } from '../bdev/bdev-registry.js'
+import { unregisterBdev } from '../bdev/bdev-unregister.js'
+import { parseUuid, randomUuid } from '../bdev/uuid.js'
+import type { BdevChannel } from '../channel/bdev-channel.js'
+import { SharedResource } from '../channel/shared-resource.js'
+import { Desc } from '../descriptor/desc.js'
+import { Examine } from '../examine/examine.js'
+import { IoBudget, IoPool } from '../io/io-pool.js'
+import { IO_CACHE_SIZE, IO_POOL_SIZE, SIZE_MAX, ZERO_BUFFER_BYTES } from '../limits.js'
+import { consoleSink, createLogger, describeThrown, type LogSink } from '../log.js'
+import { finishModules, initModules } from '../module/module-lifecycle.js'
+import { ModuleRecord } from '../module/module-record.js'
+import { SDK_VERSION } from '../sdk-version.js'
+import { systemClock, type Clock } from '../thread/clock.js'
+import { Reactor } from '../thread/reactor.js'
+import type { SpdkThread } from '../thread/thread.js'
+import { BdevHandle, type BdevOpenOptions } from './bdev-handle.js'
+import { createDma } from './dma.js'
+import { ModuleHost } from './module-host.js'
+import { Waits } from './waits.js'
+
+/** Options of {@link createHost}. */
+export interface HostOptions {
+  /** Where messages go; default: errors, warnings and notices to the console's error stream. */
+  log?: LogSink
+  /**
+   * Check modules for misuse: I/O objects are not recycled, modules work on copies of buffers that are poisoned on
+   * completion. Slow; for tests. Default false.
+   */
+  strict?: boolean
+  /** Time and event loop; default the process's own. */
+  clock?: Clock
+  /** I/Os in use at most (`bdev_io_pool_size`), default 65535. */
+  bdevIoPoolSize?: number
+  /** I/Os reserved for each thread (`bdev_io_cache_size`), default 256. */
+  bdevIoCacheSize?: number
+  /** Examine every new bdev (`bdev_auto_examine`), default true. */
+  autoExamine?: boolean
+  /** Told of registrations, removals and new sizes. */
+  onNotification?: (type: 'bdev_register' | 'bdev_unregister' | 'bdev_resize', bdevName: string) => void
+}
+
+/** Where a host is in its life. */
+export type HostState = 'startup' | 'initializing' | 'running' | 'failed' | 'finishing' | 'finished'
+
+/** What is still in use, for leak checks: all zero after every bdev is gone. */
+export interface HostUsage {
+  bdevs: number
+  descriptors: number
+  channels: number
+  /** I/Os taken and not freed. */
+  bdevIos: number
+  /** Submitters waiting for an I/O. */
+  ioWaiters: number
+  /** Bytes of the DMA heap in use beyond what the host itself keeps. */
+  dmaBytes: number
+}
+
+/**
+ * The framework in one process: modules, bdevs, threads. All state hangs off it; two hosts do not see each other.
+ * `use` modules, then `init`, then work, then `finish`.
+ */
+export class Host {
+  readonly sdk: string = SDK_VERSION
+  readonly strict: boolean
+  readonly logSink: LogSink
+  readonly log: Logger
+  readonly reactor: Reactor
+  readonly appThread: SpdkThread
+  readonly heap: DmaHeap
+  readonly accel: Accel
+  readonly dma: Dma
+  readonly registry = new BdevRegistry()
+  readonly examine: Examine
+  readonly waits: Waits
+  readonly budget: IoBudget
+  /** Modules in list order: those that examine first, newest first; then the others, oldest first. */
+  readonly modules: ModuleRecord[] = []
+  state: HostState = 'startup'
+  readonly #onNotification: HostOptions['onNotification']
+  readonly #shared = new Map<SdkIoChannel, SharedResource>()
+  readonly #pools = new Map<SpdkThread, Map<ModuleRecord, IoPool>>()
+  readonly #unregistering = new Set<Promise<void>>()
+  #zeroes: DmaBuffer | undefined
+  #ownBytes = 0
+
+  constructor(options: HostOptions = {}) {
+    this.strict = options.strict ?? false
+    this.logSink = options.log ?? consoleSink
+    this.log = createLogger(this.logSink, 'bdev')
+    this.#onNotification = options.onNotification
+    const clock = options.clock ?? systemClock
+    this.reactor = new Reactor(clock, (where, thrown) => this.reportThrow(where, thrown))
+    this.budget = new IoBudget(options.bdevIoPoolSize ?? IO_POOL_SIZE, options.bdevIoCacheSize ?? IO_CACHE_SIZE)
+    this.waits = new Waits(clock, this.log)
+    this.examine = new Examine(this)
+    this.examine.auto = options.autoExamine ?? true
+    this.heap = new DmaHeap()
+    this.accel = new Accel(this.heap)
+    this.dma = createDma(this.heap)
+    this.appThread = this.createThread('app_thread')
+  }
+
+  /**
+   * Adds a cooperative thread (`spdk_thread_create`).
+   * @throws BdevError ENOMEM the I/O pool is too small for one more thread.
+   */
+  createThread(name: string): SpdkThread {
+    const thread = this.reactor.createThread(name)
+    if (!this.budget.addThread(thread)) {
+      throw new BdevError('ENOMEM', `thread "${name}": wanted ${this.budget.reservePerThread} I/Os in reserve, found ${this.budget.free} left of bdev_io_pool_size ${this.budget.size}; make the pool larger`)
+    }
+    return thread
+  }
+
+  /** The thread whose code runs now; the app thread where none does. */
+  currentThread(): SpdkThread {
+    return this.reactor.current ?? this.appThread
+  }
+
+  /**
+   * Adds a module, before `init`.
+   * @throws BdevError EINVAL no module, or its methods and handlers differ; EEXIST its name is taken; EBUSY `init` was called.
+   */
+  use(value: BdevModule): void {
+    if (this.state !== 'startup') throw new BdevError('EBUSY', `module "${value?.name}": the host is ${this.state}; use modules before init`)
+    if (value?.[MODULE_BRAND] !== 1) throw new BdevError('EINVAL', `use: wanted a module made by defineBdevModule, found ${typeof value}`)
+    if (this.modules.some(module => module.name === value.name)) throw new BdevError('EEXIST', `module "${value.name}": the host has a module of that name`)
+    const record = new ModuleRecord(this, value)
+    const moduleHost = new ModuleHost(this, record)
+    record.instance = { ...value.setup(moduleHost) }
+    moduleHost.attachHooks(record.instance)
+    const handlers: Record<string, unknown> = record.instance.handlers ?? {}
+    const declared = Object.keys((value.rpc ?? {}) as object)
+    for (const name of new Set([...declared, ...Object.keys(handlers)])) {
+      if (!declared.includes(name)) throw new BdevError('EINVAL', `module "${value.name}": handler "${name}" has no method in rpc; declare it with method({ … })`)
+      if (typeof handlers[name] !== 'function') throw new BdevError('EINVAL', `module "${value.name}": method "${name}" has no handler; return one from setup`)
+    }
+    const create = record.instance.createIoContext
+    if (create !== undefined) record.createIoContext = () => create.call(record.instance)
+    if (record.examines) this.modules.unshift(record)
+    else this.modules.push(record)
+  }
+
+  /**
+   * Initialises all modules and waits for examination to end (`spdk_bdev_initialize`).
+   * @throws BdevError of the first module that failed, named.
+   */
+  async init(): Promise<void> {
+    if (this.state !== 'startup') throw new BdevError('EALREADY', `init: the host is ${this.state}`)
+    this.state = 'initializing'
+    try {
+      await initModules(this)
+      this.state = 'running'
+    } catch (thrown) {
+      this.state = 'failed'
+      throw thrown
+    }
+  }
+
+  /**
+   * Unregisters every bdev, virtual ones before their bases, and ends the modules (`spdk_bdev_finish`). Reports what is
+   * still in use to the log. The host is of no use afterwards.
+   */
+  async finish(): Promise<void> {
+    if (this.state === 'finishing' || this.state === 'finished') throw new BdevError('EALREADY', `finish: the host is ${this.state}`)
+    this.state = 'finishing'
+    await finishModules(this)
+    const usage = this.usage()
+    const left = Object.entries(usage).filter(([, count]) => count !== 0)
+    if (left.length > 0) this.log.error(`finish: still in use: ${left.map(([what, count]) => `${count} ${what}`).join(', ')}`)
+    this.reactor.stop()
+    this.state = 'finished'
+  }
+
+  /** All bdevs, in the order of registration. */
+  get bdevs(): readonly Bdev[] {
+    return this.registry.bdevs
+  }
+
+  /** A bdev by name, alias or UUID. */
+  bdevByName(name: string): Bdev | undefined {
+    return this.registry.find(name)
+  }
+
+  /** Settles when no module has an examination under way (`spdk_bdev_wait_for_examine`). */
+  waitForExamine(): Promise<void> {
+    return this.examine.wait()
+  }
+
+  /**
+   * Opens a bdev for the data plane, for code that is no module (`spdk_bdev_open_ext`).
+   * @throws BdevError as `BdevHost.openBdev`.
+   */
+  openBdev(name: string, options: OpenOptions & { owner?: string }): Desc {
+    return this.openFor(name, options, options.owner ?? 'application', null)
+  }
+
+  /**
+   * Opens a bdev for applications: a handle whose methods return promises.
+   * @throws BdevError ENODEV unknown or being removed; EPERM write asked while claimed; ENOMEM no channel.
+   */
+  async open(name: string, options: BdevOpenOptions = {}): Promise<BdevHandle> {
+    return BdevHandle.open(this, name, options)
+  }
+
+  /**
+   * Unregisters a bdev of any module; settles after its destruct.
+   * @throws BdevError ENODEV unknown; EBUSY already under way.
+   */
+  async unregister(name: string): Promise<void> {
+    const bdev = this.registry.find(name)
+    if (bdev === undefined) throw new BdevError('ENODEV', `unregister of bdev "${name}": there is no such bdev`)
+    await this.unregisterBdev(bdev)
+  }
+
+  /** Counts of what is in use. */
+  usage(): HostUsage {
+    let credits = this.budget.free
+    let ioWaiters = 0
+    for (const thread of this.reactor.threads) {
+      credits += thread.ioCredits
+      for (let waiter = thread.ioWaitHead; waiter !== null; waiter = waiter.next) ioWaiters++
+    }
+    return {
+      bdevs: this.registry.bdevs.length,
+      descriptors: this.registry.bdevs.reduce((sum, bdev) => sum + bdev.descs.length, 0),
+      channels: this.registry.bdevs.reduce((sum, bdev) => sum + bdev.channels.length, 0),
+      bdevIos: this.budget.size - credits,
+      ioWaiters,
+      dmaBytes: this.heap.inUseBytes - this.#ownBytes,
+    }
+  }
+
+  /** RPC calls that bring the bdev subsystem back, in SPDK's order (`framework_get_config`). */
+  configJson(): RpcCall[] {
+    const calls: RpcCall[] = [
+      {
+        method: 'bdev_set_options',
+        params: {
+          bdev_io_pool_size: this.budget.size,
+          bdev_io_cache_size: this.budget.reservePerThread,
+          bdev_auto_examine: this.examine.auto,
+          iobuf_small_cache_size: 128,
+          iobuf_large_cache_size: 16,
+        },
+      },
+    ]
+    for (const name of this.examine.allowList) calls.push({ method: 'bdev_examine', params: { name } })
+    for (const module of this.modules) calls.push(...(module.callPlain('configJson') ?? []))
+    for (const bdev of this.registry.bdevs) calls.push(...(bdev.fn.writeConfigJson?.(bdev) ?? []))
+    calls.push({ method: 'bdev_wait_for_examine' })
+    return calls
+  }
+
+  // What follows serves the rest of core.
+
+  /** Opens for a module or the application. @internal */
+  openFor(name: string, options: OpenOptions, owner: string, module: ModuleRecord | null): Desc {
+    const who = `${owner}: open of bdev "${name}"`
+    if (typeof options?.onEvent !== 'function') throw new BdevError('EINVAL', `${who}: wanted onEvent to be a function; it must close the descriptor on Remove`)
+    const bdev = this.registry.find(name)
+    if (bdev === undefined) throw new BdevError('ENODEV', `${who}: there is no such bdev`)
+    if (bdev.status !== 'ready') throw new BdevError('ENODEV', `${who}: it is being removed; try again when it is back`)
+    if (options.write === true && bdev.claims.type !== 0) {
+      throw new BdevError('EPERM', `${who}: wanted write permission, but it is under ${bdev.claims.describe()}; open it read-only, or use the bdev on top`)
+    }
+    return new Desc(bdev, owner, module, this.currentThread(), options)
+  }
+
+  /** @internal */
+  registerBdev<Ctx>(module: ModuleRecord, spec: BdevSpec<Ctx>): Bdev<Ctx> {
+    if (this.state === 'finishing' || this.state === 'finished') throw new BdevError('ESHUTDOWN', `register of bdev "${spec.name}": the host is ${this.state}`)
+    const uuid = spec.uuid === undefined ? randomUuid() : parseUuid(spec.uuid)
+    if (uuid === undefined) throw new BdevError('EINVAL', `register of bdev "${spec.name}": wanted uuid to be a UUID, found ${JSON.stringify(spec.uuid)}`)
+    const bdev = new Bdev<Ctx>(this, module, spec, uuid)
+    this.registry.add(bdev, spec.aliases ?? [])
+    // Held until it has been examined: nobody may take it away under a module that looks at it.
+    const hold = new Desc(bdev, 'examination', null, this.appThread, { onEvent: () => {} })
+    this.examine.run(bdev)
+    void this.examine.wait().then(() => {
+      this.notify('bdev_register', bdev.name)
+      hold.close()
+    })
+    return bdev
+  }
+
+  /** @internal */
+  unregisterBdev(bdev: Bdev): Promise<void> {
+    const done = unregisterBdev(bdev)
+    this.#unregistering.add(done)
+    const forget = (): void => void this.#unregistering.delete(done)
+    done.then(forget, forget)
+    return done
+  }
+
+  /** Settles when no unregistration is under way. @internal */
+  async unregistrations(): Promise<void> {
+    while (this.#unregistering.size > 0) await Promise.allSettled([...this.#unregistering])
+  }
+
+  /** @internal */
+  notifyBlockcntChange(module: ModuleRecord, bdev: Bdev, numBlocks: number): void {
+    const who = `module "${module.name}": new size of bdev "${bdev.name}"`
+    if (bdev.module !== module) throw new BdevError('EINVAL', `${who}: it belongs to module "${bdev.module.name}"`)
+    if (!(Number.isSafeInteger(numBlocks) && numBlocks >= 0 && numBlocks <= SIZE_MAX / bdev.blockSizeBytes)) throw new BdevError('EINVAL', `${who}: wanted at most 2^53-1 bytes, found ${numBlocks} blocks`)
+    if (numBlocks === bdev.numBlocks) return
+    if (numBlocks < bdev.numBlocks && bdev.descs.length > 0) {
+      throw new BdevError('EBUSY', `${who}: wanted to shrink it from ${bdev.numBlocks} to ${numBlocks} blocks, but it is open by ${bdev.descs.map(desc => desc.owner).join(', ')}`)
+    }
+    bdev.numBlocks = numBlocks
+    this.notify('bdev_resize', bdev.name)
+    for (const desc of bdev.descs) desc.send(1)
+  }
+
+  /** @internal */
+  notify(type: 'bdev_register' | 'bdev_unregister' | 'bdev_resize', bdevName: string): void {
+    try {
+      this.#onNotification?.(type, bdevName)
+    } catch (thrown) {
+      this.reportThrow(`the notification ${type} of bdev "${bdevName}"`, thrown)
+    }
+  }
+
+  /** A bdev has been destructed. @internal */
+  bdevGone(bdev: Bdev): void {
+    for (const module of this.modules) module.bdevGone?.(bdev)
+  }
+
+  /** @internal */
+  sharedResource(thread: SpdkThread, moduleChannel: SdkIoChannel): SharedResource {
+    let shared = this.#shared.get(moduleChannel)
+    if (shared === undefined) {
+      shared = new SharedResource(thread, moduleChannel)
+      this.#shared.set(moduleChannel, shared)
+    }
+    return shared
+  }
+
+  /** @internal */
+  channelGone(ch: BdevChannel): void {
+    ch.shared.removeChannel(ch)
+    if (ch.shared.channels.length === 0) this.#shared.delete(ch.moduleChannel)
+  }
+
+  /** @internal */
+  ioPool(thread: SpdkThread, module: ModuleRecord): IoPool {
+    let pools = this.#pools.get(thread)
+    if (pools === undefined) this.#pools.set(thread, (pools = new Map()))
+    let pool = pools.get(module)
+    if (pool === undefined) pools.set(module, (pool = new IoPool(thread, module, this.budget)))
+    return pool
+  }
+
+  /** 1 MiB of zeroes to write from. @internal */
+  zeroBuffer(): DmaBuffer {
+    if (this.#zeroes === undefined) {
+      const zeroes = this.dma.alloc(ZERO_BUFFER_BYTES, 4096)
+      this.#zeroes = zeroes ?? { buf: new Uint8Array(ZERO_BUFFER_BYTES), off: 0, len: ZERO_BUFFER_BYTES }
+      if (zeroes !== undefined) this.#ownBytes += ZERO_BUFFER_BYTES
+    }
+    return this.#zeroes
+  }
+
+  /** @internal */
+  channelFailed(device: string, thread: SpdkThread, thrown: unknown): void {
+    this.log.error(`channel of "${device}" on thread "${thread.name}": ${describeThrown(thrown)}`)
+  }
+
+  /** @internal */
+  misuse(message: string): void {
+    this.log.error(message)
+  }
+
+  /** @internal */
+  reportThrow(where: string, thrown: unknown): void {
+    this.log.error(`${where} threw: ${describeThrown(thrown)}`)
+  }
+}
+
+/** Makes a host: see {@link Host}. */
+export function createHost(options: HostOptions = {}): Host {
+  return new Host(options)
+}

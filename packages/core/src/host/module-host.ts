@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+import type {
+  Bdev as SdkBdev, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, OpenOptions, VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
+} from '@bdevkit/module-sdk'
+import { BdevError } from '@bdevkit/module-sdk'
+import type { Bdev } from '../bdev/bdev.js'
+import { uuidV5 } from '../bdev/uuid.js'
+import { Desc } from '../descriptor/desc.js'
+import { Iov } from '../io/bdev-io.js'
+import type { ModuleRecord } from '../module/module-record.js'
+import { IoDevice } from '../thread/io-device.js'
+import { Vbdevs } from '../vbdev/vbdevs.js'
+import type { Host } from './host.js'
+
+const NO_BYTES = new Uint8Array(0)
+
+/** The host as one module sees it. */
+export class ModuleHost implements BdevHost {
+  readonly #host: Host
+  readonly #module: ModuleRecord
+  #vbdevs: Vbdevs<any, any> | null = null
+
+  constructor(host: Host, module: ModuleRecord) {
+    this.#host = host
+    this.#module = module
+  }
+
+  get sdk() { return this.#host.sdk }
+  get log() { return this.#module.log }
+  get accel() { return this.#host.accel }
+  get dma() { return this.#host.dma }
+  get appThread() { return this.#host.appThread }
+
+  currentThread() {
+    return this.#host.currentThread()
+  }
+
+  nowMs(): number {
+    return this.#host.reactor.clock.nowMs()
+  }
+
+  allocIovs(count: number): SdkIov[] {
+    return Array.from({ length: count }, () => new Iov(NO_BYTES, 0, 0))
+  }
+
+  uuidV5(namespace: string, bytes: Uint8Array): string {
+    return uuidV5(namespace, bytes)
+  }
+
+  registerBdev<Ctx, Ch, IoCtx>(spec: BdevSpec<Ctx, Ch, IoCtx>): SdkBdev<Ctx> {
+    return this.#host.registerBdev(this.#module, spec)
+  }
+
+  async unregisterBdev(name: string): Promise<void> {
+    const bdev = this.#host.bdevByName(name)
+    if (bdev === undefined) throw new BdevError('ENODEV', `unregister of bdev "${name}": there is no such bdev`)
+    if (bdev.module !== this.#module) throw new BdevError('ENODEV', `unregister of bdev "${name}" by module "${this.#module.name}": it belongs to module "${bdev.module.name}"`)
+    await this.#host.unregisterBdev(bdev)
+  }
+
+  ownBdevs(): readonly SdkBdev[] {
+    return this.#host.bdevs.filter(bdev => bdev.module === this.#module)
+  }
+
+  bdevByName(name: string): SdkBdev | undefined {
+    return this.#host.bdevByName(name)
+  }
+
+  openBdev(name: string, options: OpenOptions): Desc {
+    return this.#host.openFor(name, options, `module "${this.#module.name}"`, this.#module)
+  }
+
+  notifyBlockcntChange(bdev: SdkBdev, numBlocks: number): void {
+    this.#host.notifyBlockcntChange(this.#module, bdev as Bdev, numBlocks)
+  }
+
+  registerIoDevice<Ctx>(spec: IoDeviceSpec<Ctx>): IoDevice<Ctx> {
+    return new IoDevice(this.#host, spec)
+  }
+
+  vbdevs<Params extends VbdevParams, Ctx>(spec: VbdevsSpec<Params, Ctx>): SdkVbdevs<Params> {
+    if (this.#vbdevs !== null) throw new BdevError('EALREADY', `module "${this.#module.name}": vbdevs() was called twice; one association serves all vbdevs of a module`)
+    const vbdevs = new Vbdevs<Params, Ctx>(this.#host, this.#module, spec)
+    this.#vbdevs = vbdevs
+    return vbdevs
+  }
+
+  /** Joins the hooks of the services that the module asked for to its own. */
+  attachHooks(instance: BdevModuleInstance): void {
+    const vbdevs = this.#vbdevs
+    if (vbdevs === null) return
+    const own = instance.examineConfig
+    instance.examineConfig = bdev => {
+      vbdevs.examine(bdev as Bdev)
+      return own?.call(instance, bdev)
+    }
+    this.#module.bdevGone = bdev => vbdevs.bdevGone(bdev)
+  }
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import type { BdevIo as SdkBdevIo, ForwardCallback, Iov as SdkIov } from '@bdevkit/module-sdk'
+import { IoStatus } from '@bdevkit/module-sdk'
+import type { Bdev } from '../bdev/bdev.js'
+import type { BdevChannel } from '../channel/bdev-channel.js'
+import type { DescChannel } from '../descriptor/desc-channel.js'
+import type { SpdkThread } from '../thread/thread.js'
+import { completeUncommon, finishIo, misuse } from './io-complete.js'
+import { freeUncommon } from './io-free.js'
+import { forwardIo } from './io-forward.js'
+import type { IoPool } from './io-pool.js'
+
+/** One element of a scatter list; the framework's own shape. */
+export class Iov implements SdkIov {
+  buf: Uint8Array
+  off: number
+  len: number
+
+  constructor(buf: Uint8Array, off: number, len: number) {
+    this.buf = buf
+    this.off = off
+    this.len = len
+  }
+}
+
+const NO_BYTES = new Uint8Array(0)
+
+/** A completion callback, as the framework keeps it. */
+export type IoDone = (io: BdevIo, success: boolean, arg: any) => void
+
+/** Who has an I/O: values of {@link BdevIo.phase}. */
+export const IoPhase = {
+  /** In the pool. */
+  Free: 0,
+  /** With the module, whose submitRequest has not returned. */
+  Submitting: 1,
+  /** With the module. */
+  Outstanding: 2,
+  /** With the framework: queued, or made of children. */
+  Framework: 3,
+  /** Completed: with the submitter, or on the way to it. */
+  Completed: 4,
+  /** Never used again. */
+  Retired: 5,
+} as const
+
+/** Bits of {@link BdevIo.flags}: what a free has to undo. */
+export const IoFlag = {
+  /** The module's memory is lent to the submitter. */
+  Lent: 1,
+  /** A child that holds the lent memory is freed with this I/O. */
+  HasLender: 2,
+  /** The I/O has shadow buffers (strict mode). */
+  Shadow: 4,
+  /** Not to be used again: the module misbehaved with it. */
+  Retire: 8,
+  /** An emulation's buffer is freed with it. */
+  HasBuffer: 16,
+} as const
+
+/**
+ * One I/O (`struct spdk_bdev_io`). One final class with every field set from the start: modules of every kind see the same
+ * shape. Fields up to `ctx` are the module's to read; the others are the framework's.
+ */
+export class BdevIo implements SdkBdevIo {
+  bdev: Bdev = null as unknown as Bdev
+  type = 0
+  offsetBlocks = 0
+  numBlocks = 0
+  iovs: readonly Iov[]
+  iovCnt = 0
+  status: number = IoStatus.Pending
+  ctx: any = null
+  channel: DescChannel = null as unknown as DescChannel
+
+  ch: BdevChannel = null as unknown as BdevChannel
+  cb: IoDone = noCallback
+  cbArg: any = null
+  phase: number = IoPhase.Free
+  flags = 0
+  submitTickMs = 0.5
+  /** Neighbours among the submitted I/Os of the channel. */
+  prev: BdevIo | null = null
+  next: BdevIo | null = null
+  readonly own: Iov[]
+  readonly pool: IoPool
+  poolNext: BdevIo | null = null
+  /** Counts how often the object was reused; an ABORT keeps its target's. */
+  generation = 0
+  numRetries = 0
+  nvmeCdw0 = 0
+  nvmeSct = 0
+  nvmeSc = 0
+  aioErrno = 0
+  scsiSense: readonly number[] | null = null
+  /** For ABORT. */
+  target: BdevIo | null = null
+  targetGeneration = 0
+  /** What a multi-part I/O (emulation, abort of several) keeps; see its file. */
+  parts: unknown = null
+  /** What `forwardThen` was given, for a child made by it. */
+  forwardFn: ForwardCallback | null = null
+  /** The child whose lent memory this I/O passes on. */
+  lender: BdevIo | null = null
+
+  constructor(pool: IoPool) {
+    this.pool = pool
+    this.own = [new Iov(NO_BYTES, 0, 0)]
+    this.iovs = this.own
+  }
+
+  get thread(): SpdkThread {
+    return this.pool.thread
+  }
+
+  get abortTarget(): BdevIo | null {
+    const target = this.target
+    if (target === null || target.generation !== this.targetGeneration) return null
+    return target.phase === IoPhase.Completed ? null : target
+  }
+
+  complete(status: number): void {
+    const phase = this.phase
+    if (phase !== IoPhase.Submitting && phase !== IoPhase.Outstanding) {
+      misuse(this, 'completed')
+      return
+    }
+    const ch = this.ch
+    this.status = status
+    this.phase = IoPhase.Completed
+    ch.outstanding--
+    if (ch.flags !== 0 || status === IoStatus.Nomem || status === IoStatus.Pending) {
+      completeUncommon(this, phase)
+      return
+    }
+    const thread = ch.thread
+    if (phase === IoPhase.Submitting) thread.sendMsg(finishIo, this)
+    else if (thread.reactor.current === thread) finishIo(this)
+    else thread.execMsg(finishIo, this)
+  }
+
+  completeNvme(cdw0: number, sct: number, sc: number): void {
+    this.nvmeCdw0 = cdw0
+    this.nvmeSct = sct
+    this.nvmeSc = sc
+    if (sct === 0 && sc === 0) this.complete(IoStatus.Success)
+    else if (sct === 0 && sc === NVME_SC_ABORTED_BY_REQUEST) this.complete(IoStatus.Aborted)
+    else this.complete(IoStatus.NvmeError)
+  }
+
+  completeScsi(scsiStatus: number, senseKey: number, asc: number, ascq: number): void {
+    this.scsiSense = [scsiStatus, senseKey, asc, ascq]
+    this.complete(scsiStatus === 0 ? IoStatus.Success : IoStatus.ScsiError)
+  }
+
+  completeAio(errno: number): void {
+    this.aioErrno = errno
+    this.complete(errno === 0 ? IoStatus.Success : IoStatus.AioError)
+  }
+
+  completeFrom(child: SdkBdevIo): void {
+    const from = child as BdevIo
+    this.nvmeCdw0 = from.nvmeCdw0
+    this.nvmeSct = from.nvmeSct
+    this.nvmeSc = from.nvmeSc
+    this.aioErrno = from.aioErrno
+    this.scsiSense = from.scsiSense
+    this.complete(from.status)
+  }
+
+  forward(base: DescChannel, offsetBlocks = 0): void {
+    forwardIo(this, base, null, offsetBlocks)
+  }
+
+  forwardThen(base: DescChannel, done: ForwardCallback, offsetBlocks = 0): void {
+    forwardIo(this, base, done, offsetBlocks)
+  }
+
+  lend(buf: Uint8Array, off: number, lengthBytes: number): void {
+    const own = this.own[0]!
+    own.buf = buf
+    own.off = off
+    own.len = lengthBytes
+    this.iovs = this.own
+    this.iovCnt = 1
+    if ((this.flags & IoFlag.Lent) === 0) {
+      this.flags |= IoFlag.Lent
+      this.ch.lent++
+    }
+  }
+
+  free(): void {
+    if (this.phase !== IoPhase.Completed) {
+      misuse(this, 'freed')
+      return
+    }
+    this.phase = IoPhase.Free
+    this.generation++
+    if (this.flags !== 0) freeUncommon(this)
+    else this.pool.give(this)
+  }
+}
+
+/** Generic command status "command abort requested" (NVMe base specification, status values). */
+const NVME_SC_ABORTED_BY_REQUEST = 0x07
+
+function noCallback(): void {}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
+import { IoPhase, type BdevIo } from './bdev-io.js'
+import { failUnsubmitted, finishLater, sendToModule } from './io-submit.js'
+import { queueIoWaiter, removeIoWaiters } from './io-wait.js'
+
+/** An ABORT of several I/Os: one child for each. */
+interface AbortParts {
+  readonly targets: BdevIo[]
+  readonly generations: number[]
+  next: number
+  outstanding: number
+  failed: boolean
+}
+
+/**
+ * Carries out an ABORT: every I/O of the channel that was submitted with `ioArg` as its argument is taken out of the queue
+ * that it waits in, or its module is asked to abort it (`spdk_bdev_abort`). `io` is filled in but not submitted.
+ */
+export function startAbort(io: BdevIo, ioArg: unknown): void {
+  const ch = io.ch
+  const head = ch.submitted
+  const targets: BdevIo[] = []
+  let refused = false
+  let aborted = false
+  for (let at = head.next!; at !== head; at = at.next!) {
+    if (at.cbArg !== ioArg || at.phase === IoPhase.Completed) continue
+    if (at.type === IoType.Abort || at.type === IoType.Reset) refused = true
+    else if (at.phase === IoPhase.Framework && ch.shared.remove(at)) {
+      finishLater(at, IoStatus.Aborted)
+      aborted = true
+    } else if (at.phase === IoPhase.Framework) {
+      // Made of children: they are aborted, and the parent fails with them.
+      for (let part = head.next!; part !== head; part = part.next!) if (part.cbArg === at) targets.push(part)
+    } else targets.push(at)
+  }
+  // A vbdev's I/O may still wait for a child on this thread.
+  if (ioArg !== null && targets.length === 0 && removeIoWaiters(ch.thread, ioArg as BdevIo)) {
+    ch.thread.sendMsg(abortWaiting, ioArg as BdevIo)
+    aborted = true
+  }
+  if (targets.length === 0) {
+    if (aborted && !refused) succeedUnsubmitted(io)
+    else failUnsubmitted(io, -ERRNO.ENOENT)
+    return
+  }
+  link(io)
+  io.phase = IoPhase.Framework
+  if (targets.length === 1 && !refused) {
+    const target = targets[0]!
+    io.target = target
+    io.targetGeneration = target.generation
+    sendToModule(ch, io)
+    return
+  }
+  const parts: AbortParts = { targets, generations: targets.map(generationOf), next: 0, outstanding: 0, failed: refused }
+  io.parts = parts
+  sendParts(io)
+}
+
+function generationOf(io: BdevIo): number {
+  return io.generation
+}
+
+function sendParts(io: BdevIo): void {
+  const ch = io.ch
+  const parts = io.parts as AbortParts
+  while (parts.next < parts.targets.length) {
+    const child = ch.pool.take()
+    if (child === null) {
+      queueIoWaiter(ch.thread, { fn: sendParts, arg: io, next: null, parent: null })
+      return
+    }
+    const at = parts.next++
+    child.bdev = io.bdev
+    child.ch = ch
+    child.channel = io.channel
+    child.type = IoType.Abort
+    child.offsetBlocks = 0
+    child.numBlocks = 0
+    child.iovCnt = 0
+    child.status = IoStatus.Pending
+    child.cb = partDone
+    child.cbArg = io
+    child.target = parts.targets[at]!
+    child.targetGeneration = parts.generations[at]!
+    parts.outstanding++
+    link(child)
+    sendToModule(ch, child)
+  }
+  finishIfDone(io)
+}
+
+function partDone(child: BdevIo, success: boolean, io: BdevIo): void {
+  const parts = io.parts as AbortParts
+  if (!success && child.abortTarget !== null) parts.failed = true
+  parts.outstanding--
+  child.free()
+  finishIfDone(io)
+}
+
+function finishIfDone(io: BdevIo): void {
+  const parts = io.parts as AbortParts
+  if (parts.outstanding > 0 || parts.next < parts.targets.length) return
+  io.parts = null
+  finishLater(io, parts.failed ? IoStatus.Failed : IoStatus.Success)
+}
+
+function abortWaiting(parent: BdevIo): void {
+  parent.complete(IoStatus.Aborted)
+}
+
+function succeedUnsubmitted(io: BdevIo): void {
+  io.prev = io
+  io.next = io
+  finishLater(io, IoStatus.Success)
+}
+
+function link(io: BdevIo): void {
+  const head = io.ch.submitted
+  const last = head.prev!
+  io.prev = last
+  io.next = head
+  last.next = io
+  head.prev = io
+}

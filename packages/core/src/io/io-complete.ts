@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { ChannelFlag } from '../channel/bdev-channel.js'
+import { STAT_INDEX, Stat, countError } from '../stat/io-stat.js'
+import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
+import { resetCompleted } from './io-reset.js'
+import { restoreBuffers } from './io-strict.js'
+
+/** The one way up: takes the I/O off its channel, counts it, and calls the submitter. On the I/O's thread. */
+export function finishIo(io: BdevIo): void {
+  const ch = io.ch
+  const prev = io.prev!
+  const next = io.next!
+  prev.next = next
+  next.prev = prev
+  const ok = io.status === IoStatus.Success
+  if (ok) {
+    const at = STAT_INDEX[io.type]!
+    if (at >= 0) {
+      const stat = ch.stat
+      const ticks = ch.thread.tickMs - io.submitTickMs
+      stat[at + Stat.Ops]! += 1
+      stat[at + Stat.Bytes]! += io.numBlocks * io.bdev.blockSizeBytes
+      stat[at + Stat.Ticks]! += ticks
+      if (ticks > stat[at + Stat.Max]!) stat[at + Stat.Max] = ticks
+      if (ticks < stat[at + Stat.Min]!) stat[at + Stat.Min] = ticks
+    }
+  } else {
+    countError(io.bdev.ioErrors, io.status)
+  }
+  if ((io.flags & IoFlag.Shadow) !== 0) restoreBuffers(io)
+  io.phase = IoPhase.Completed
+  try {
+    io.cb(io, ok, io.cbArg)
+  } catch (thrown) {
+    ch.bdev.host.reportThrow(`the completion callback of ${io.channel === null ? 'the framework' : io.channel.desc.owner} on bdev "${ch.bdev.name}"`, thrown)
+  }
+  if ((ch.flags & ChannelFlag.Unused) !== 0 && ch.idle) ch.bdev.channelIdle(ch)
+}
+
+/** A completion on a channel where something special goes on, or with a special status. `phase` is what it was before. */
+export function completeUncommon(io: BdevIo, phase: number): void {
+  const ch = io.ch
+  if (io.status === IoStatus.Pending) {
+    io.pool.module.log.error(`module "${io.pool.module.name}" completed an I/O of bdev "${io.bdev.name}" with status Pending; it fails`)
+    io.status = IoStatus.Failed
+  }
+  if (io.type === IoType.Reset) {
+    if (io.status === IoStatus.Nomem) {
+      io.pool.module.log.error(`module "${io.pool.module.name}" completed a RESET of bdev "${io.bdev.name}" with Nomem; it fails`)
+      io.status = IoStatus.Failed
+    }
+    ch.thread.sendMsg(resetCompleted, io)
+    return
+  }
+  if (io.status === IoStatus.Nomem && (io.flags & IoFlag.Retire) === 0) {
+    if ((ch.flags & ChannelFlag.Reset) !== 0) {
+      io.status = IoStatus.Aborted
+    } else {
+      io.phase = IoPhase.Framework
+      ch.shared.refused(io)
+      return
+    }
+  }
+  if (phase === IoPhase.Submitting) ch.thread.sendMsg(finishIo, io)
+  else ch.thread.execMsg(finishIo, io)
+  if ((ch.flags & ChannelFlag.Nomem) !== 0) ch.shared.retry()
+}
+
+/** A module or a submitter did with an I/O what it must not: say so, and leave everything as it is. */
+export function misuse(io: BdevIo, what: 'completed' | 'freed'): void {
+  const module = io.pool.module
+  const bdev = io.bdev === null ? '?' : io.bdev.name
+  if (what === 'completed') {
+    module.distrust()
+    module.log.error(`module "${module.name}" completed an I/O of bdev "${bdev}" that it does not have (twice, or after the framework failed it); ignored`)
+  } else {
+    const owner = io.channel === null ? '?' : io.channel.desc.owner
+    module.log.error(`${owner} freed an I/O of bdev "${bdev}" that it does not have (twice, or before it completed); ignored`)
+  }
+}

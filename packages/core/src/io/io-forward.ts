@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import type { ForwardCallback } from '@bdevkit/module-sdk'
+import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
+import { Access, WRITING_TYPES } from '../descriptor/access.js'
+import type { DescChannel } from '../descriptor/desc-channel.js'
+import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
+import { startAbort } from './io-abort.js'
+import { failUnsubmitted, submitIo } from './io-submit.js'
+import { queueIoWaiter } from './io-wait.js'
+
+/**
+ * Sends `parent` down to `base` as a child that shares its buffers. `done`, where given, looks at the child first and then
+ * answers for the parent; else the parent completes as the child does. What cannot be sent fails as a child would.
+ */
+export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallback | null, offsetBlocks: number): void {
+  if (parent.phase !== IoPhase.Submitting && parent.phase !== IoPhase.Outstanding) {
+    parent.complete(IoStatus.Failed)
+    return
+  }
+  const ch = base.ch
+  const child = ch.pool.take()
+  if (child === null) {
+    waitAndForward(parent, base, done, offsetBlocks)
+    return
+  }
+  const bdev = ch.bdev
+  const type = parent.type
+  const offset = parent.offsetBlocks + offsetBlocks
+  child.bdev = bdev
+  child.ch = ch
+  child.channel = base
+  child.type = type
+  child.offsetBlocks = offset
+  child.numBlocks = parent.numBlocks
+  child.iovs = parent.iovs
+  child.iovCnt = parent.iovCnt
+  child.status = IoStatus.Pending
+  child.numRetries = 0
+  child.cbArg = parent
+  if (done === null) {
+    child.cb = completeParent
+  } else {
+    child.cb = callForwardFn
+    child.forwardFn = done
+  }
+  const bit = 1 << type
+  if (
+    (bit & bdev.allowedTypes) !== 0 &&
+    (base.desc.access & ((bit & WRITING_TYPES) !== 0 ? Access.Write : Access.Read)) !== 0 &&
+    offset >= 0 &&
+    offset + parent.numBlocks <= bdev.numBlocks
+  ) {
+    if (type === IoType.Abort) startAbort(child, parent.abortTarget)
+    else submitIo(child)
+  } else {
+    failUnsubmitted(child, refusal(child, base))
+  }
+}
+
+/** Whether an I/O was made by `forward` or `forwardThen`: it shares the buffers of its parent. */
+export function isForwarded(io: BdevIo): boolean {
+  return io.cb === completeParent || io.cb === callForwardFn
+}
+
+/** Completes the parent of a forwarded I/O as its child did. */
+function completeParent(child: BdevIo, success: boolean, parent: BdevIo): void {
+  if (success) {
+    if (child.flags === 0) child.free()
+    else passLentOn(child, parent)
+    parent.complete(IoStatus.Success)
+  } else {
+    parent.completeFrom(child)
+    child.free()
+  }
+}
+
+/** Lets the function given to `forwardThen` answer for the parent. */
+function callForwardFn(child: BdevIo, success: boolean, parent: BdevIo): void {
+  const lent = success && (child.flags & (IoFlag.Lent | IoFlag.HasLender)) !== 0
+  if (lent) passLentOn(child, parent)
+  try {
+    child.forwardFn!(child, parent)
+  } catch (thrown) {
+    const module = parent.pool.module
+    module.distrust()
+    module.reportThrow(`the forwardThen callback of module "${module.name}" on bdev "${parent.bdev.name}"`, thrown)
+    if (parent.phase === IoPhase.Outstanding) {
+      parent.flags |= IoFlag.Retire
+      parent.complete(IoStatus.Failed)
+    }
+  }
+  if (!lent) child.free()
+}
+
+/** Lent memory goes on to the parent; the child that answers for it is freed with the parent. */
+function passLentOn(child: BdevIo, parent: BdevIo): void {
+  if ((child.flags & (IoFlag.Lent | IoFlag.HasLender)) === 0) {
+    child.free()
+    return
+  }
+  parent.iovs = child.iovs
+  parent.iovCnt = child.iovCnt
+  parent.lender = child
+  parent.flags |= IoFlag.HasLender
+}
+
+function refusal(child: BdevIo, base: DescChannel): number {
+  const bit = 1 << child.type
+  if ((bit & child.bdev.allowedTypes) === 0) return -ERRNO.ENOTSUP
+  if ((base.desc.access & ((bit & WRITING_TYPES) !== 0 ? Access.Write : Access.Read)) === 0) return -ERRNO.EBADF
+  return -ERRNO.EINVAL
+}
+
+/** The pool is empty: the rare case, which may allocate. */
+function waitAndForward(parent: BdevIo, base: DescChannel, done: ForwardCallback | null, offsetBlocks: number): void {
+  const arg = { parent, base, done, offsetBlocks }
+  queueIoWaiter(base.ch.thread, { fn: forwardWaiting, arg, next: null, parent })
+}
+
+function forwardWaiting(waiting: { parent: BdevIo; base: DescChannel; done: ForwardCallback | null; offsetBlocks: number }): void {
+  forwardIo(waiting.parent, waiting.base, waiting.done, waiting.offsetBlocks)
+}

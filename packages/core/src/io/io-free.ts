@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import type { DmaBuffer } from '@bdevkit/module-sdk'
+import { ChannelFlag } from '../channel/bdev-channel.js'
+import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
+import { trapFields } from './io-strict.js'
+
+/** Frees an I/O that holds something beside itself. */
+export function freeUncommon(io: BdevIo): void {
+  const flags = io.flags
+  const ch = io.ch
+  io.flags = 0
+  if ((flags & IoFlag.HasLender) !== 0) {
+    const lender = io.lender!
+    io.lender = null
+    lender.free()
+  }
+  if ((flags & IoFlag.HasBuffer) !== 0) {
+    ch.bdev.host.dma.free(io.parts as DmaBuffer)
+    io.parts = null
+  }
+  if ((flags & IoFlag.Lent) !== 0) {
+    ch.lent--
+    if ((ch.flags & ChannelFlag.Unused) !== 0 && ch.idle) ch.bdev.channelIdle(ch)
+  }
+  if ((flags & IoFlag.Retire) !== 0 || io.pool.module.distrusted) {
+    io.phase = IoPhase.Retired
+    if ((flags & IoFlag.Shadow) !== 0) trapFields(io)
+    io.pool.giveCredit()
+  } else {
+    io.pool.give(io)
+  }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
+import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
+import { finishIo } from './io-complete.js'
+import { emulateIo } from './io-emulate.js'
+import { startReset } from './io-reset.js'
+import { shadowBuffers } from './io-strict.js'
+
+/** The one way down: a filled-in I/O enters its channel. Its callback follows, never before this has returned. */
+export function submitIo(io: BdevIo): void {
+  const ch = io.ch
+  const head = ch.submitted
+  const last = head.prev!
+  io.prev = last
+  io.next = head
+  last.next = io
+  head.prev = io
+  io.submitTickMs = ch.thread.tickMs
+  if (ch.flags !== 0 || (ch.bdev.fastTypes & (1 << io.type)) === 0) submitUncommon(ch, io)
+  else sendToModule(ch, io)
+}
+
+/** Hands an I/O to its module. */
+export function sendToModule(ch: BdevChannel, io: BdevIo): void {
+  ch.outstanding++
+  io.phase = IoPhase.Submitting
+  try {
+    const returned: unknown = ch.fn.submitRequest(ch.moduleCtx, io)
+    if (returned !== undefined) submitReturned(io, returned)
+  } catch (thrown) {
+    submitThrew(io, thrown)
+  }
+  if (io.phase === IoPhase.Submitting) io.phase = IoPhase.Outstanding
+}
+
+function submitUncommon(ch: BdevChannel, io: BdevIo): void {
+  const type = io.type
+  io.phase = IoPhase.Framework
+  if (type === IoType.Reset) {
+    startReset(io)
+    return
+  }
+  if ((ch.flags & ChannelFlag.Reset) !== 0) {
+    finishLater(io, IoStatus.Aborted)
+    return
+  }
+  if ((ch.bdev.supportedTypes & (1 << type)) === 0) {
+    emulateIo(io)
+    return
+  }
+  if ((ch.flags & ChannelFlag.Strict) !== 0) shadowBuffers(io)
+  if ((ch.flags & ChannelFlag.Nomem) !== 0 && type !== IoType.Abort) ch.shared.append(io)
+  else sendToModule(ch, io)
+}
+
+/** Completes an I/O that the framework has, by message. */
+export function finishLater(io: BdevIo, status: number): void {
+  io.status = status
+  io.phase = IoPhase.Completed
+  io.ch.thread.sendMsg(finishIo, io)
+}
+
+/** Completes an I/O that never entered a channel, by message, with a negative errno. */
+export function failUnsubmitted(io: BdevIo, errno: number): void {
+  io.prev = io
+  io.next = io
+  io.aioErrno = errno
+  finishLater(io, IoStatus.AioError)
+}
+
+/** A module's promise cannot be waited for here: the I/O fails now and its object is never used again. */
+function submitReturned(io: BdevIo, returned: unknown): void {
+  const module = io.pool.module
+  const isPromise = typeof (returned as PromiseLike<unknown> | null)?.then === 'function'
+  module.distrust()
+  module.log.error(
+    `submitRequest of module "${module.name}" returned ${isPromise ? 'a promise' : `a ${typeof returned}`}: it must return nothing, and complete the I/O by io.complete(); ` +
+      `the I/O on bdev "${io.bdev.name}" fails`,
+  )
+  if (isPromise) (returned as PromiseLike<unknown>).then(undefined, reason => module.log.error(`the promise of submitRequest rejected: ${String(reason)}`))
+  failWithModule(io)
+}
+
+function submitThrew(io: BdevIo, thrown: unknown): void {
+  const module = io.pool.module
+  module.distrust()
+  module.reportThrow(`submitRequest of module "${module.name}" for bdev "${io.bdev.name}"`, thrown)
+  failWithModule(io)
+}
+
+function failWithModule(io: BdevIo): void {
+  io.flags |= IoFlag.Retire
+  if (io.phase === IoPhase.Submitting || io.phase === IoPhase.Outstanding) io.complete(IoStatus.Failed)
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** I/Os in use in one host at most (`bdev_io_pool_size`). */
+export const IO_POOL_SIZE = 65_535
+/** I/Os that each thread has for itself (`bdev_io_cache_size`); the rest of the pool is shared. */
+export const IO_CACHE_SIZE = 256
+/** A thread takes from and gives back to the shared pool in steps of this many I/Os. */
+export const IO_CREDIT_STEP = 64
+/** Messages run before the clock is read again. */
+export const MESSAGE_BATCH = 64
+/** Messages of one turn at most; then the event loop has its turn. */
+export const TURN_MESSAGES = 1_024
+/** Length of one turn, soft, in milliseconds. */
+export const TURN_MS = 0.05
+/** Turns run from microtasks in a row before the event loop has its turn. */
+export const MICROTASK_TURNS = 256
+/** The message queue of a thread starts with this many entries; it doubles when full. A power of two. */
+export const RING_SIZE = 1_024
+/** Queued I/O is sent again when outstanding I/O has fallen by this much, or to half (`NOMEM_THRESHOLD_COUNT`). */
+export const NOMEM_THRESHOLD = 8
+/** Retry of queued I/O where nothing is outstanding, in microseconds. */
+export const NOMEM_POLL_US = 10_000
+/** Zeroes that emulated WRITE_ZEROES writes from (`ZERO_BUFFER_SIZE`). */
+export const ZERO_BUFFER_BYTES = 0x10_0000
+/** Children of one split or emulated I/O in flight at most. */
+export const CHILDREN_IN_FLIGHT = 8
+/** A draining reset looks again after this long, in microseconds. */
+export const RESET_POLL_US = 1_000_000
+/** A wait of the control plane is reported after this long, in milliseconds. */
+export const WAIT_REPORT_MS = 5_000
+/** Length of a claim's name. */
+export const CLAIM_NAME_MAX = 31
+/** Largest size of a bdev in blocks, and in bytes. */
+export const SIZE_MAX = Number.MAX_SAFE_INTEGER
+
+if (IO_CACHE_SIZE * 4 > IO_POOL_SIZE) throw new RangeError('IO_CACHE_SIZE: four threads would use up the pool')
+if ((RING_SIZE & (RING_SIZE - 1)) !== 0) throw new RangeError('RING_SIZE: not a power of two')

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BdevModule, BdevModuleInstance, Logger } from '@bdevkit/module-sdk'
+import { BdevError } from '@bdevkit/module-sdk'
+import type { Bdev } from '../bdev/bdev.js'
+import type { Host } from '../host/host.js'
+import { createLogger, describeThrown } from '../log.js'
+
+/** Hooks whose answer is needed at once: a promise from one of them is refused by name. */
+type PlainHook = 'initComplete' | 'configJson' | 'examineConfig'
+
+/** A module in a host (`struct spdk_bdev_module`, its `internal` part). */
+export class ModuleRecord {
+  readonly host: Host
+  readonly name: string
+  readonly value: BdevModule
+  readonly sdkMajor: number
+  readonly sdkMinor: number
+  readonly log: Logger
+  instance: BdevModuleInstance = {}
+  createIoContext: (() => object) | null = null
+  /** Told when a bdev has been destructed. */
+  bdevGone: ((bdev: Bdev) => void) | null = null
+  /** Init and examinations under way (`action_in_progress`). */
+  actions = 0
+  /** The module misused an I/O: its I/Os are not recycled any more, so that a late mistake cannot hit another I/O. */
+  distrusted = false
+
+  constructor(host: Host, value: BdevModule) {
+    this.host = host
+    this.value = value
+    this.name = value.name
+    const [major, minor] = value.sdk.split('.').map(Number)
+    this.sdkMajor = major ?? 0
+    this.sdkMinor = minor ?? 0
+    this.log = createLogger(host.logSink, value.name)
+  }
+
+  /** Whether it looks at new bdevs: such modules go to the front of the list. */
+  get examines(): boolean {
+    return this.instance.examineConfig !== undefined || this.instance.examineDisk !== undefined
+  }
+
+  /** From now on none of its I/Os is used twice. */
+  distrust(): void {
+    if (this.distrusted || this.host.strict) return
+    this.distrusted = true
+    this.log.warn(`module "${this.name}": its I/O objects are not used again from here on, because it misused one`)
+  }
+
+  /** Logs what code of the module threw. */
+  reportThrow(where: string, thrown: unknown): void {
+    this.log.error(`${where} threw: ${describeThrown(thrown)}`)
+  }
+
+  /** Calls a hook that must answer plainly. A throw is logged and gives `undefined`. */
+  callPlain<Name extends PlainHook>(hook: Name, ...args: Parameters<NonNullable<BdevModuleInstance[Name]>>): ReturnType<NonNullable<BdevModuleInstance[Name]>> | undefined {
+    const fn = this.instance[hook] as ((...args: unknown[]) => unknown) | undefined
+    if (fn === undefined) return undefined
+    try {
+      const answer = fn.apply(this.instance, args)
+      if (typeof (answer as PromiseLike<unknown> | undefined)?.then === 'function') {
+        ;(answer as PromiseLike<unknown>).then(undefined, thrown => this.reportThrow(`${hook} of module "${this.name}"`, thrown))
+        throw new BdevError('EINVAL', `wanted a plain answer, found a promise; what needs time belongs into moduleInit, examineDisk or a handler`)
+      }
+      return answer as ReturnType<NonNullable<BdevModuleInstance[Name]>>
+    } catch (thrown) {
+      this.reportThrow(`${hook} of module "${this.name}"`, thrown)
+      return undefined
+    }
+  }
+}

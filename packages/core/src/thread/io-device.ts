@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IoChannel as SdkIoChannel, IoDevice as SdkIoDevice, IoDeviceSpec } from '@bdevkit/module-sdk'
+import { BdevError } from '@bdevkit/module-sdk'
+import type { SpdkThread } from './thread.js'
+
+/** What {@link IoDevice} needs of its host. */
+export interface IoDeviceOwner {
+  currentThread(): SpdkThread
+  /** Told that making a channel threw. */
+  channelFailed(device: string, thread: SpdkThread, thrown: unknown): void
+  /** Told of every misuse. */
+  misuse(message: string): void
+}
+
+/** One thread's reference-counted share of a device (`struct spdk_io_channel`). */
+export class IoChannel<Ctx> implements SdkIoChannel<Ctx> {
+  readonly device: IoDevice<Ctx>
+  readonly thread: SpdkThread
+  readonly ctx: Ctx
+  refs = 1
+
+  constructor(device: IoDevice<Ctx>, thread: SpdkThread, ctx: Ctx) {
+    this.device = device
+    this.thread = thread
+    this.ctx = ctx
+  }
+
+  put(): void {
+    if (this.refs === 0) {
+      this.device.owner.misuse(`channel of "${this.device.name}" on thread "${this.thread.name}" was put once too often`)
+      return
+    }
+    if (--this.refs === 0) this.thread.sendMsg(destroyIfUnused, this)
+  }
+}
+
+/** A get between the last put and this message has revived the channel. */
+function destroyIfUnused(channel: IoChannel<any>): void {
+  if (channel.refs === 0) channel.device.channelUnused(channel)
+}
+
+/** Something that threads hold channels of (`spdk_io_device_register`). */
+export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
+  readonly name: string
+  readonly owner: IoDeviceOwner
+  readonly channels = new Map<SpdkThread, IoChannel<Ctx>>()
+  readonly #spec: IoDeviceSpec<Ctx>
+  #walks = 0
+  #unregistered: { promise: Promise<void>; settle: () => void } | null = null
+
+  constructor(owner: IoDeviceOwner, spec: IoDeviceSpec<Ctx>) {
+    this.owner = owner
+    this.name = spec.name
+    this.#spec = spec
+  }
+
+  getIoChannel(): IoChannel<Ctx> | null {
+    const thread = this.owner.currentThread()
+    const found = this.channels.get(thread)
+    if (found !== undefined) {
+      found.refs++
+      return found
+    }
+    if (this.#unregistered !== null) return null
+    let ctx: Ctx
+    try {
+      ctx = this.#spec.createChannel(thread)
+    } catch (thrown) {
+      this.owner.channelFailed(this.name, thread, thrown)
+      return null
+    }
+    const channel = new IoChannel(this, thread, ctx)
+    this.channels.set(thread, channel)
+    return channel
+  }
+
+  async forEachChannel(fn: (ctx: Ctx, thread: SpdkThread) => void | Promise<void>): Promise<void> {
+    if (this.#unregistered !== null) {
+      throw new BdevError('ENODEV', `walk over the channels of "${this.name}": the device is unregistered`)
+    }
+    this.#walks++
+    try {
+      const threads = [...this.channels.keys()].sort((a, b) => a.id - b.id)
+      for (const thread of threads) {
+        await new Promise<void>((resolve, reject) => {
+          thread.sendMsg(() => {
+            const channel = this.channels.get(thread)
+            if (channel === undefined) return resolve()
+            try {
+              Promise.resolve(fn(channel.ctx, thread)).then(resolve, reject)
+            } catch (thrown) {
+              reject(thrown)
+            }
+          }, null)
+        })
+      }
+    } finally {
+      this.#walks--
+      this.#settleIfGone()
+    }
+  }
+
+  unregister(): Promise<void> {
+    if (this.#unregistered === null) {
+      let settle!: () => void
+      const promise = new Promise<void>(resolve => (settle = resolve))
+      this.#unregistered = { promise, settle }
+      this.#settleIfGone()
+    }
+    return this.#unregistered.promise
+  }
+
+  /** Destroys a channel that nobody holds. */
+  channelUnused(channel: IoChannel<Ctx>): void {
+    this.channels.delete(channel.thread)
+    try {
+      this.#spec.destroyChannel?.(channel.ctx)
+    } catch (thrown) {
+      this.owner.channelFailed(`${this.name} (destroy)`, channel.thread, thrown)
+    }
+    this.#settleIfGone()
+  }
+
+  #settleIfGone(): void {
+    if (this.#unregistered !== null && this.channels.size === 0 && this.#walks === 0) this.#unregistered.settle()
+  }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import type { PollerRc, Thread } from '@bdevkit/module-sdk'
+import { RING_SIZE } from '../limits.js'
+import type { IoWaiter } from '../io/io-wait.js'
+import { Poller } from './poller.js'
+import type { Reactor } from './reactor.js'
+
+/** A message: a function and its argument. */
+export type Message = (arg: any) => void
+
+function noop(): void {}
+
+/** A cooperative executor (`struct spdk_thread`): a queue of messages and a set of pollers, run by a reactor. */
+export class SpdkThread implements Thread {
+  readonly id: number
+  readonly name: string
+  readonly reactor: Reactor
+  tickMs = 0
+  /** I/Os that this thread may still take without asking the shared pool. */
+  ioCredits = 0
+  /** Submitters that wait for an I/O, oldest first. */
+  ioWaitHead: IoWaiter | null = null
+  ioWaitTail: IoWaiter | null = null
+  /** Waiters are being called: what they take is theirs. */
+  ioWaking = false
+  readonly pollers: Poller<any>[] = []
+  #fns: Message[] = new Array<Message>(RING_SIZE).fill(noop)
+  #args: unknown[] = new Array<unknown>(RING_SIZE).fill(null)
+  #head = 0
+  #tail = 0
+  #mask = RING_SIZE - 1
+
+  constructor(reactor: Reactor, id: number, name: string) {
+    this.reactor = reactor
+    this.id = id
+    this.name = name
+  }
+
+  /** Whether messages wait. */
+  get hasMessages(): boolean {
+    return this.#head !== this.#tail
+  }
+
+  sendMsg<Arg>(fn: (arg: Arg) => void, arg: Arg): void {
+    const tail = this.#tail
+    const next = (tail + 1) & this.#mask
+    this.#fns[tail] = fn as Message
+    this.#args[tail] = arg
+    this.#tail = next
+    if (next === this.#head) this.#grow()
+    if (!this.reactor.running) this.reactor.wake()
+  }
+
+  execMsg<Arg>(fn: (arg: Arg) => void, arg: Arg): void {
+    const reactor = this.reactor
+    if (reactor.current === this) fn(arg)
+    else if (reactor.current === null) reactor.enter(this, fn as Message, arg)
+    else this.sendMsg(fn, arg)
+  }
+
+  registerPoller<Arg>(fn: (arg: Arg) => PollerRc, arg: Arg, periodUs: number, name = fn.name): Poller<Arg> {
+    const poller = new Poller(this, fn, arg, periodUs, name)
+    this.pollers.push(poller)
+    this.reactor.pollerAdded(poller)
+    return poller
+  }
+
+  /** Runs at most `max` messages; a message that throws is reported and the next one runs. Returns how many ran. */
+  runMessages(max: number): number {
+    let ran = 0
+    for (;;) {
+      try {
+        while (this.#head !== this.#tail && ran < max) {
+          const at = this.#head
+          this.#head = (at + 1) & this.#mask
+          ran++
+          this.#fns[at]!(this.#args[at])
+        }
+        return ran
+      } catch (thrown) {
+        this.reactor.reportThrow(`a message of thread "${this.name}"`, thrown)
+      }
+    }
+  }
+
+  /** Called with a full ring, whose head and tail meet: doubles it, oldest entry first. */
+  #grow(): void {
+    const size = this.#mask + 1
+    const fns = new Array<Message>(size * 2).fill(noop)
+    const args = new Array<unknown>(size * 2).fill(null)
+    for (let i = 0; i < size; i++) {
+      const at = (this.#head + i) & this.#mask
+      fns[i] = this.#fns[at]!
+      args[i] = this.#args[at]
+    }
+    this.#fns = fns
+    this.#args = args
+    this.#head = 0
+    this.#tail = size
+    this.#mask = size * 2 - 1
+  }
+}
