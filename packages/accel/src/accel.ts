@@ -109,20 +109,21 @@ export class Accel {
     }
     if (lengthBytes === 0) return
     // XOR commutes: starting at the source that is dst means that dst is read before anything is written there.
-    if (allInHeap) this.xorHeap(dstOff, sources, own < 0 ? 0 : own, count, lengthBytes)
-    else {
-      let first = own
-      if (own < 0) this.copy(dst, dstOff, sources[(first = 0)]!.buf, sources[0]!.off, lengthBytes)
-      for (let i = 1; i < count; i++) {
-        const s = sources[(first + i) % count]!
-        this.xor(dst, dstOff, s.buf, s.off, lengthBytes)
-      }
+    const first = own < 0 ? 0 : own
+    if (allInHeap) {
+      this.xorHeap(dstOff, sources, first, count, lengthBytes)
+      return
+    }
+    if (own < 0) this.copy(dst, dstOff, sources[0]!.buf, sources[0]!.off, lengthBytes)
+    for (let i = 1; i < count; i++) {
+      const s = sources[(first + i) % count]!
+      this.xor(dst, dstOff, s.buf, s.off, lengthBytes)
     }
   }
 
   /**
    * CRC-32C, raw: takes the register and returns it (unsigned), inverting it neither before nor after. A run may be cut
-   * anywhere. `spdk_crc32c_update` is this function.
+   * anywhere. So does `spdk_crc32c_update`.
    */
   crc32c(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number {
     if (this.inHeap(buf, off, lengthBytes)) return this.kernels.crc32c(CRC32C_TABLES, seed, off, lengthBytes) >>> 0

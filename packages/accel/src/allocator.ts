@@ -49,21 +49,21 @@ export class RangeAllocator {
   }
 
   /**
-   * Takes `length` units at a multiple of `align` (a power of two), from the low end of the range found or, with
-   * `atTop`, from its high end.
+   * Takes `length` units at a multiple of `align` (a power of two), from the low end of a free range. What was never
+   * taken is thus one run at the end, and offsets stay low.
    * @returns the first unit, or -1 when no free range is long enough.
    */
-  alloc(length: number, align: number, atTop = false): number {
+  alloc(length: number, align: number): number {
     let range = this.firstIn(listThatFits(length))
-    let start = range === undefined ? -1 : place(range, length, align, atTop)
+    let start = range === undefined ? -1 : place(range, length, align)
     if (start < 0 && align > 1) {
       range = this.firstIn(listThatFits(length + align - 1))
-      start = range === undefined ? -1 : place(range, length, align, atTop)
+      start = range === undefined ? -1 : place(range, length, align)
     }
     if (start < 0) {
-      range = this.search(length, align, atTop)
+      range = this.search(length, align)
       if (range === undefined) return -1
-      start = place(range, length, align, atTop)
+      start = place(range, length, align)
     }
     this.take(range!, start, length)
     return start
@@ -126,12 +126,12 @@ export class RangeAllocator {
   }
 
   /** Near exhaustion: looks at each free range that could do, so that -1 means that there is none. */
-  private search(length: number, align: number, atTop: boolean): Range | undefined {
+  private search(length: number, align: number): Range | undefined {
     for (let list = listOf(length); ; list++) {
       const first = this.firstIn(list)
       if (first === undefined) return undefined
       for (let range: Range | undefined = first; range !== undefined; range = range.nextFree) {
-        if (place(range, length, align, atTop) >= 0) return range
+        if (place(range, length, align) >= 0) return range
       }
       list = listOf(first.length)
     }
@@ -189,10 +189,9 @@ export class RangeAllocator {
 }
 
 /** Where `length` units at a multiple of `align` start in `range`; -1 when they do not fit. */
-function place(range: Range, length: number, align: number, atTop: boolean): number {
-  const end = range.start + range.length
-  const start = atTop ? (end - length) & -align : (range.start + align - 1) & -align
-  return start >= range.start && start + length <= end ? start : -1
+function place(range: Range, length: number, align: number): number {
+  const start = (range.start + align - 1) & -align
+  return start + length <= range.start + range.length ? start : -1
 }
 
 function lowestBit(bits: number): number {

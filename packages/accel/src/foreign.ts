@@ -95,7 +95,8 @@ export class ForeignBuffers {
 
 /** @throws RangeError, always. */
 export function refuseShortIovs(call: string, lengthBytes: number, missingBytes: number, iovCnt: number): never {
+  const found = lengthBytes - missingBytes
   throw new RangeError(
-    `accel.${call}: wanted ${lengthBytes} bytes in ${iovCnt} iovecs, found ${lengthBytes - missingBytes}; check iovCnt and each len`,
+    `accel.${call}: wanted ${lengthBytes} bytes in ${iovCnt} iovecs, found ${found}; check iovCnt and each len`,
   )
 }

@@ -60,9 +60,8 @@ export class DmaHeap {
   readonly #kernels: Kernels
   private readonly ranges: RangeAllocator
   private readonly ioReserveBytes: number
-  /** [freshStart, freshEnd) was never handed out, so it reads as zero. */
+  /** No byte from here to the end was ever handed out, so they read as zero. */
   private freshStart = RESERVED_BYTES
-  private freshEnd: number
   private readonly bulkExtents = new Set<DmaExtent>()
   private furtherBytes = 0
 
@@ -91,7 +90,6 @@ export class DmaHeap {
     this.memory = memory
     this.u8 = new Uint8Array(memory.buffer)
     this.sizeBytes = this.u8.length
-    this.freshEnd = this.sizeBytes
     this.ioReserveBytes = Math.min(ioReserveBytes, this.sizeBytes / 2)
     this.ranges = new RangeAllocator(RESERVED_BYTES / UNIT_BYTES, (this.sizeBytes - RESERVED_BYTES) / UNIT_BYTES)
     this.#kernels = instantiateKernels(memory)
@@ -122,7 +120,7 @@ export class DmaHeap {
     if (!(alignBytes >= 1 && alignBytes <= 2 ** 30 && (alignBytes & (alignBytes - 1)) === 0)) {
       throw new RangeError(`dma heap: alloc: wanted an alignment that is a power of two up to 2^30 bytes, found ${alignBytes}`)
     }
-    return this.take(lengthBytes, alignBytes, false)
+    return this.take(lengthBytes, alignBytes)
   }
 
   /**
@@ -154,7 +152,7 @@ export class DmaHeap {
     }
     const freeBytes = this.sizeBytes - RESERVED_BYTES - this.inUseBytes
     if (lengthBytes <= freeBytes - this.ioReserveBytes) {
-      const off = this.take(lengthBytes, BULK_ALIGN_BYTES, true)
+      const off = this.take(lengthBytes, BULK_ALIGN_BYTES)
       if (off >= 0) {
         const extent = { buf: this.u8, off, len: lengthBytes }
         this.bulkExtents.add(extent)
@@ -193,32 +191,18 @@ export class DmaHeap {
     }
   }
 
-  private take(lengthBytes: number, alignBytes: number, atTop: boolean): number {
+  private take(lengthBytes: number, alignBytes: number): number {
     if (lengthBytes > this.sizeBytes) return -1
     const units = Math.max(1, Math.ceil(lengthBytes / UNIT_BYTES))
-    const start = this.ranges.alloc(units, Math.max(1, alignBytes / UNIT_BYTES), atTop)
-    if (start < 0) return -1
-    this.zeroUsed(start * UNIT_BYTES, (start + units) * UNIT_BYTES)
-    return start * UNIT_BYTES
-  }
-
-  /** Zeroes what of [start, end) was in use before, and marks all of it as used. */
-  private zeroUsed(start: number, end: number): void {
-    this.zero(start, Math.min(end, this.freshStart))
-    this.zero(Math.max(start, this.freshEnd), end)
-    const low = Math.max(start, this.freshStart)
-    const high = Math.min(end, this.freshEnd)
-    if (low >= high) return
-    // The fresh range stays one range: the shorter of its two rests counts as used from now on.
-    if (low - this.freshStart >= this.freshEnd - high) this.freshEnd = low
-    else this.freshStart = high
-  }
-
-  private zero(start: number, end: number): void {
-    const length = end - start
-    if (length <= 0) return
-    if (length < SPARSE_ZERO_MIN_BYTES) this.#kernels.fill(start, 0, length)
-    else this.#kernels.zeroSparse(start, length)
+    const unit = this.ranges.alloc(units, Math.max(1, alignBytes / UNIT_BYTES))
+    if (unit < 0) return -1
+    const start = unit * UNIT_BYTES
+    const end = start + units * UNIT_BYTES
+    const usedBytes = Math.min(end, this.freshStart) - start
+    if (usedBytes >= SPARSE_ZERO_MIN_BYTES) this.#kernels.zeroSparse(start, usedBytes)
+    else if (usedBytes > 0) this.#kernels.fill(start, 0, usedBytes)
+    if (end > this.freshStart) this.freshStart = end
+    return start
   }
 }
 

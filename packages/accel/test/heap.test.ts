@@ -14,14 +14,14 @@ afterEach(() => {
 
 /** A host that grants memories of at most `pagesMax` pages, and at most `count` of them. */
 function stingyHost(pagesMax: number, count = Infinity): { asked: number[] } {
-  const { Memory } = WebAssembly as unknown as { Memory: new (descriptor: { initial: number }) => object }
+  const real = (globalThis as unknown as { WebAssembly: { Memory: new (descriptor: { initial: number }) => object } }).WebAssembly
   const asked: number[] = []
   const Stingy = function (descriptor: { initial: number }): object {
     asked.push(descriptor.initial)
     if (descriptor.initial > pagesMax || count-- <= 0) throw new RangeError('WebAssembly.Memory(): could not allocate memory')
-    return new Memory(descriptor)
+    return new real.Memory(descriptor)
   }
-  vi.stubGlobal('WebAssembly', Object.create(WebAssembly, { Memory: { value: Stingy } }))
+  vi.stubGlobal('WebAssembly', Object.create(real, { Memory: { value: Stingy } }))
   return { asked }
 }
 
