@@ -1,1 +1,12 @@
-export {}
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Serves bdevs over the NBD protocol.
+ * @packageDocumentation
+ */
+export type { ConnectionInfo } from './connection.js'
+export type { ExportOptions } from './export.js'
+export type { NbdHost } from './host.js'
+export { DEFAULT_LIMITS, type NbdLimits } from './limits.js'
+export { NbdServer, type NbdServerOptions, type StopResult } from './server.js'
+export type { NbdAddress } from './sockets.js'
+export { nbdUri } from './uri.js'
