@@ -1,1 +1,9 @@
-export {}
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The conformance kit that every module author runs.
+ * @packageDocumentation
+ */
+export { conformance } from './conformance.js'
+export { ConformanceFailure } from './failure.js'
+export type { ConformanceOptions, Rpc } from './options.js'
+export { parameterTables } from './parameter-tables.js'

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// What bdevio.c has no case for: the other I/O types, borrowed memory, odd scatter lists, many I/Os at a time.
+import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
+import type { IoCase } from './cases-bdevio.js'
+import { check } from './failure.js'
+import { endingOf, type Subject } from './subject.js'
+
+const QUEUE_DEPTH = 32
+const ROUNDS = 8
+
+/** mulberry32: the same numbers on every run. */
+function random(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b_79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** Cuts `lengthBytes` into pieces that do not end with blocks. */
+function oddPieces(s: Subject, lengthBytes: number): number[] {
+  const step = s.bdev.requiredAlignmentBytes
+  const pieces: number[] = []
+  let left = lengthBytes
+  for (let n = 1; left > 0; n = n * 3 + 1) {
+    const piece = Math.min(left, n * step)
+    pieces.push(piece)
+    left -= piece
+  }
+  return pieces
+}
+
+async function borrowRead(s: Subject, offsetBlocks: number, numBlocks: number, wanted: Uint8Array | undefined): Promise<void> {
+  const found: Uint8Array[] = []
+  const op = s.driver.start(`READ of ${numBlocks} blocks at ${offsetBlocks} without buffers`,
+    (ch, cb, arg) => ch.readvBlocks([], 0, offsetBlocks, numBlocks, cb, arg),
+    io => {
+      for (let i = 0; i < io.iovCnt; i++) {
+        const { buf, off, len } = io.iovs[i]!
+        found.push(buf.slice(off, off + len))
+      }
+    })
+  const outcome = await s.driver.end(op)
+  if (!s.bdev.lendsReadBuffers) {
+    check(outcome.rc === -ERRNO.EINVAL,
+      `READ without buffers on a bdev that does not lend: wanted -EINVAL, but it ${endingOf(outcome)}`,
+      'this is a bug of the framework')
+    return
+  }
+  s.judge(IoType.Read, outcome)
+  const bytes = Buffer.concat(found)
+  check(bytes.length === s.bytes(numBlocks), `READ without buffers lent ${bytes.length} bytes instead of ${s.bytes(numBlocks)}`,
+    'call io.lend for the whole range before io.complete, or register without lendsReadBuffers')
+  if (wanted !== undefined) s.same(offsetBlocks, bytes, wanted)
+}
+
+export const ioCases: readonly IoCase[] = [
+  {
+    name: 'iovs that end inside blocks',
+    async run(s) {
+      const numBlocks = s.blocks(16)
+      const pieces = oddPieces(s, s.bytes(numBlocks))
+      for (const plain of [false, true]) {
+        const seed = plain ? 11 : 12
+        if (await s.write(3 * s.blocks(1), numBlocks, seed, pieces, plain)) {
+          await s.expect(3 * s.blocks(1), s.data(3 * s.blocks(1), numBlocks, seed), pieces.toReversed(), plain)
+        }
+      }
+    },
+  },
+  {
+    name: 'buffers of ordinary memory',
+    async run(s) {
+      const numBlocks = s.blocksOf(64 * 1024)
+      if (await s.write(0, numBlocks, 13, undefined, true)) await s.expect(0, s.data(0, numBlocks, 13), undefined, true)
+    },
+  },
+  {
+    name: 'read without buffers borrows the data of the bdev',
+    async run(s) {
+      const largest = s.blocksOf(2 * 1024 * 1024)
+      const written = await s.write(0, largest, 14)
+      for (const numBlocks of [1, 8, s.blocksOf(132 * 1024), largest]) {
+        await borrowRead(s, 0, numBlocks, written ? s.data(0, numBlocks, 14) : undefined)
+      }
+      if (await s.write(s.bdev.numBlocks - s.blocks(1), s.blocks(1), 15)) {
+        await borrowRead(s, s.bdev.numBlocks - 1, 1, s.data(s.bdev.numBlocks - 1, 1, 15))
+      }
+    },
+  },
+  {
+    name: 'unmap',
+    async run(s) {
+      const n = s.blocks(8)
+      const written = await s.write(0, 3 * n, 16)
+      if (!s.judge(IoType.Unmap, await s.driver.unmap(n, n)) || !written) return
+      await s.read(n, n)
+      await s.expect(0, s.data(0, n, 16))
+      await s.expect(2 * n, s.data(2 * n, n, 16))
+      if (await s.write(n, n, 17)) await s.expect(n, s.data(n, n, 17))
+      s.judge(IoType.Unmap, await s.driver.unmap(s.bdev.numBlocks - n, n))
+      s.judge(IoType.Unmap, await s.driver.unmap(0, s.bdev.numBlocks))
+    },
+  },
+  {
+    name: 'flush',
+    async run(s) {
+      const n = s.blocks(8)
+      const written = await s.write(0, n, 18)
+      s.judge(IoType.Flush, await s.driver.flush(0, n))
+      s.judge(IoType.Flush, await s.driver.flush(0, s.bdev.numBlocks))
+      if (written) await s.expect(0, s.data(0, n, 18))
+      check(!s.bdev.writeCache || s.supports(IoType.Flush), 'the bdev declares a write cache, but not FLUSH',
+        'writeCache: true means that writes need a FLUSH to last; serve FLUSH or leave writeCache out')
+    },
+  },
+  {
+    name: 'abort',
+    async run(s) {
+      if (!s.supports(IoType.Abort)) return void s.judge(IoType.Abort, await s.driver.abort({}))
+      const none = await s.driver.abort({})
+      check(none.status !== IoStatus.Success, 'ABORT of nothing succeeded', 'this is a bug of the framework')
+      const n = s.blocks(8)
+      const scatter = s.scatter([s.bytes(n)])
+      const target = s.driver.startWrite(scatter.iovs, 0, n)
+      const abort = await s.driver.abort(target)
+      const { status } = await s.driver.end(target)
+      check(abort.status !== IoStatus.Success || status !== IoStatus.Success,
+        'ABORT succeeded, and so did the WRITE that it aborted',
+        'answer Failed where the target can no longer be stopped')
+      if (await s.write(0, n, 19)) await s.expect(0, s.data(0, n, 19))
+    },
+  },
+  {
+    name: 'reset with I/O outstanding',
+    async run(s) {
+      const unit = s.blocks(1)
+      const scatter = s.scatter([s.bytes(unit)])
+      const writes = Array.from({ length: QUEUE_DEPTH }, (_, i) => s.driver.startWrite(scatter.iovs, i * unit, unit))
+      s.judge(IoType.Reset, await s.driver.reset())
+      for (const write of writes) {
+        const outcome = await s.driver.end(write)
+        if (outcome.status !== IoStatus.Aborted) s.judge(IoType.Write, outcome)
+      }
+      if (await s.write(0, unit, 20)) await s.expect(0, s.data(0, unit, 20))
+    },
+  },
+  {
+    name: 'many I/Os at a time, each with its own data',
+    async run(s) {
+      const next = random(0x5eed)
+      const slotBlocks = s.blocks(4)
+      const slots = Math.min(2 * QUEUE_DEPTH, Math.floor(s.bdev.numBlocks / slotBlocks))
+      const seeds = new Array<number>(slots).fill(0)
+      let seed = 100
+      for (let round = 0; round < ROUNDS; round++) {
+        await Promise.all(seeds.map(async (known, slot) => {
+          if (next() < 0.4 && known !== 0) return s.expect(slot * slotBlocks, s.data(slot * slotBlocks, slotBlocks, known))
+          const mine = ++seed
+          const first = Math.max(1, Math.floor(next() * s.bytes(slotBlocks) / 512)) * 512
+          const pieces = next() < 0.5 ? [s.bytes(slotBlocks)] : [first, s.bytes(slotBlocks) - first].filter(piece => piece > 0)
+          if (await s.write(slot * slotBlocks, slotBlocks, mine, pieces)) seeds[slot] = mine
+        }))
+      }
+      for (const [slot, known] of seeds.entries()) {
+        if (known !== 0) await s.expect(slot * slotBlocks, s.data(slot * slotBlocks, slotBlocks, known))
+      }
+    },
+  },
+]

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+import { BdevEventType, IoStatus } from '@bdevkit/module-sdk'
+import type { BdevDesc, BdevHost, BdevIo, DescChannel, Iov } from '@bdevkit/module-sdk'
+import { check, within } from './failure.js'
+
+/** How an I/O ended. */
+export interface Outcome {
+  /** 0, or the negative errno with which the submit call refused it. */
+  readonly rc: number
+  /** Its status; `undefined` where it was refused. */
+  readonly status: IoStatus | undefined
+}
+
+/** One I/O under way; it is its own callback argument, so that `abort` finds it. */
+export class Op {
+  readonly what: string
+  readonly done: Promise<Outcome>
+  callbacks = 0
+  /** Looks at the completed I/O before it is freed. */
+  readonly peek: ((io: BdevIo) => void) | undefined
+  settle!: (outcome: Outcome) => void
+
+  constructor(what: string, peek?: (io: BdevIo) => void) {
+    this.what = what
+    this.peek = peek
+    this.done = new Promise(resolve => (this.settle = resolve))
+  }
+}
+
+/** A submit call, to be made with the given callback and argument. */
+export type Submit = (channel: DescChannel, callback: (io: BdevIo, success: boolean, op: Op) => void, op: Op) => number
+
+function onDone(io: BdevIo, success: boolean, op: Op): void {
+  op.callbacks++
+  const status = io.status
+  if (op.callbacks === 1 && success === (status === IoStatus.Success)) op.peek?.(io)
+  io.free()
+  op.settle({ rc: 0, status })
+}
+
+/** Submits I/O on the data-plane contract and accounts for every callback. */
+export class Driver {
+  readonly desc: BdevDesc
+  readonly channel: DescChannel
+  /** Settles when the bdev is being removed. */
+  readonly removed: Promise<void>
+  readonly #limitMs: number
+  readonly #ops: Op[] = []
+  #closed = false
+
+  /** @throws BdevError as `openBdev`; ConformanceFailure where the bdev has no channel. */
+  constructor(host: BdevHost, name: string, limitMs: number) {
+    this.#limitMs = limitMs
+    let onRemove!: () => void
+    this.removed = new Promise(resolve => (onRemove = resolve))
+    this.desc = host.openBdev(name, {
+      write: true,
+      onEvent: event => {
+        if (event.type === BdevEventType.Remove) onRemove()
+      },
+    })
+    const channel = this.desc.getIoChannel()
+    if (channel === null) this.desc.close()
+    check(channel !== null, `bdev "${name}" gives no channel`, 'getIoChannel answered null, or createChannel threw')
+    this.channel = channel
+  }
+
+  /** Starts an I/O; `submit` gets the callback and its argument and answers the submit call's return value. */
+  start(what: string, submit: Submit, peek?: (io: BdevIo) => void): Op {
+    const op = new Op(what, peek)
+    this.#ops.push(op)
+    const rc = submit(this.channel, onDone, op)
+    check(op.callbacks === 0, `${what}: the callback ran before the submit call returned`, 'this is a bug of the framework')
+    if (rc !== 0) op.settle({ rc, status: undefined })
+    return op
+  }
+
+  /** Waits for an I/O. */
+  end(op: Op): Promise<Outcome> {
+    return within(this.#limitMs, op.done, `${op.what} never completed`,
+      'submitRequest must end every I/O in exactly one complete or forward, now or later')
+  }
+
+  startRead(iovs: readonly Iov[], offsetBlocks: number, numBlocks: number): Op {
+    return this.start(`READ of ${numBlocks} blocks at ${offsetBlocks}`,
+      (ch, cb, op) => ch.readvBlocks(iovs, iovs.length, offsetBlocks, numBlocks, cb, op))
+  }
+
+  read(iovs: readonly Iov[], offsetBlocks: number, numBlocks: number): Promise<Outcome> {
+    return this.end(this.startRead(iovs, offsetBlocks, numBlocks))
+  }
+
+  write(iovs: readonly Iov[], offsetBlocks: number, numBlocks: number): Promise<Outcome> {
+    return this.end(this.startWrite(iovs, offsetBlocks, numBlocks))
+  }
+
+  startWrite(iovs: readonly Iov[], offsetBlocks: number, numBlocks: number): Op {
+    return this.start(`WRITE of ${numBlocks} blocks at ${offsetBlocks}`,
+      (ch, cb, op) => ch.writevBlocks(iovs, iovs.length, offsetBlocks, numBlocks, cb, op))
+  }
+
+  compare(iovs: readonly Iov[], offsetBlocks: number, numBlocks: number): Promise<Outcome> {
+    return this.end(this.start(`COMPARE of ${numBlocks} blocks at ${offsetBlocks}`,
+      (ch, cb, op) => ch.comparevBlocks(iovs, iovs.length, offsetBlocks, numBlocks, cb, op)))
+  }
+
+  unmap(offsetBlocks: number, numBlocks: number): Promise<Outcome> {
+    return this.end(this.start(`UNMAP of ${numBlocks} blocks at ${offsetBlocks}`,
+      (ch, cb, op) => ch.unmapBlocks(offsetBlocks, numBlocks, cb, op)))
+  }
+
+  writeZeroes(offsetBlocks: number, numBlocks: number): Promise<Outcome> {
+    return this.end(this.start(`WRITE_ZEROES of ${numBlocks} blocks at ${offsetBlocks}`,
+      (ch, cb, op) => ch.writeZeroesBlocks(offsetBlocks, numBlocks, cb, op)))
+  }
+
+  flush(offsetBlocks: number, numBlocks: number): Promise<Outcome> {
+    return this.end(this.start('FLUSH', (ch, cb, op) => ch.flushBlocks(offsetBlocks, numBlocks, cb, op)))
+  }
+
+  reset(): Promise<Outcome> {
+    return this.end(this.start('RESET', (ch, cb, op) => ch.reset(cb, op)))
+  }
+
+  abort(target: unknown): Promise<Outcome> {
+    return this.end(this.start('ABORT', (ch, cb, op) => ch.abort(target, cb, op)))
+  }
+
+  /** Waits for everything that was started. Each I/O must have had its one callback, or none where it was refused. */
+  async drain(): Promise<void> {
+    for (const op of this.#ops) {
+      const { rc } = await this.end(op)
+      const wanted = rc === 0 ? 1 : 0
+      check(op.callbacks === wanted, `${op.what}: ${op.callbacks} callbacks instead of ${wanted}`,
+        'each accepted I/O completes exactly once, a refused one never')
+    }
+  }
+
+  /** Puts the channel and closes the descriptor; what was started must have ended. Twice does nothing. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.channel.put()
+    this.desc.close()
+  }
+}

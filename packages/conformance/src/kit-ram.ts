@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import type { BdevFnTable, BdevHost, BdevIo, IoDevice } from '@bdevkit/module-sdk'
+
+/**
+ * The kit's base bdev: a RAM disk that answers every I/O by a later message, so that I/O of the module above it is really
+ * outstanding. It serves every type that the kit knows.
+ */
+export interface KitRam {
+  readonly host: BdevHost
+  readonly device: IoDevice<null>
+  readonly bytes: Uint8Array
+}
+
+const { Read, Write, Unmap, Flush, Reset, WriteZeroes, Compare, Abort } = IoType
+const SERVED = 1 << Read | 1 << Write | 1 << Unmap | 1 << Flush | 1 << Reset | 1 << WriteZeroes | 1 << Compare | 1 << Abort
+
+const kitRamFn: BdevFnTable<KitRam, null> = {
+  destruct() {},
+  ioTypeSupported(_ram, type) {
+    return (SERVED & (1 << type)) !== 0
+  },
+  getIoChannel(ram) {
+    return ram.device.getIoChannel()
+  },
+  submitRequest(_channel, io) {
+    io.thread.sendMsg(carryOut, io)
+  },
+}
+
+function carryOut(io: BdevIo): void {
+  const { host, bytes } = io.bdev.ctx as KitRam
+  const at = io.offsetBlocks * io.bdev.blockSizeBytes
+  const lengthBytes = io.numBlocks * io.bdev.blockSizeBytes
+  switch (io.type) {
+    case IoType.Read:
+      if (io.iovCnt === 0) io.lend(bytes, at, lengthBytes)
+      else host.accel.copyToIovs(io.iovs, io.iovCnt, bytes, at, lengthBytes)
+      return io.complete(IoStatus.Success)
+    case IoType.Write:
+      host.accel.copyFromIovs(bytes, at, io.iovs, io.iovCnt, lengthBytes)
+      return io.complete(IoStatus.Success)
+    case IoType.Compare: {
+      const equal = host.accel.compareIovs(io.iovs, io.iovCnt, bytes, at, lengthBytes) === -1
+      return io.complete(equal ? IoStatus.Success : IoStatus.Miscompare)
+    }
+    case IoType.Unmap:
+    case IoType.WriteZeroes:
+      bytes.fill(0, at, at + lengthBytes)
+      return io.complete(IoStatus.Success)
+    case IoType.Flush:
+    case IoType.Reset:
+      return io.complete(IoStatus.Success)
+    default:
+      return io.complete(IoStatus.Failed)
+  }
+}
+
+/** Registers a base bdev. */
+export function kitRamCreate(ram: KitRam, name: string, blockSizeBytes: number): void {
+  const numBlocks = ram.bytes.length / blockSizeBytes
+  const productName = 'Conformance RAM'
+  ram.host.registerBdev({ name, ctx: ram, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true })
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BdevModule, Json, JsonObject } from '@bdevkit/module-sdk'
+
+/** Calls an RPC method of the host under test: the parameters are checked against its schema, as on the wire. */
+export type Rpc = (method: string, params?: JsonObject) => Promise<Json>
+
+/** What the kit needs to know about a module. There is no list of cases to skip: what the bdev declares decides. */
+export interface ConformanceOptions {
+  /** The module under test, as its package exports it. */
+  module: BdevModule
+  /**
+   * Creates the bdev under test and answers its name. Called once per case, each in a fresh host, and again after `remove`.
+   * The bdev needs at least 8 MiB.
+   */
+  create(rpc: Rpc): Promise<unknown>
+  /** Removes it; settles when it is gone. */
+  remove(rpc: Rpc): Promise<unknown>
+  /** Names of base bdevs that a vbdev module needs: the kit makes them before `create`, RAM of 16 MiB with 512-byte blocks. */
+  bases?: readonly string[]
+  /**
+   * False for bdevs that forget: then every read must return zeros, whatever was written, and the kit checks that.
+   * Default true: reads return what was written last.
+   */
+  keepsData?: boolean
+  /** An I/O, a removal or a shutdown that takes longer counts as lost, in milliseconds. Default 4000. */
+  limitMs?: number
+  /** `describe` of the test runner; default the global one. */
+  describe?: (name: string, body: () => void) => unknown
+  /** `it` of the test runner; default the global one. */
+  it?: (name: string, body: () => Promise<void>) => unknown
+}

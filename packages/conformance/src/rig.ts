@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHost, type Host } from '@bdevkit/core'
+import type { Bdev, Json, JsonObject, RpcCall, RpcMethodSpec } from '@bdevkit/module-sdk'
+import { RpcRegistry, type RpcHandler } from '@bdevkit/rpc'
+import { Driver } from './driver.js'
+import { check, ConformanceFailure, textOf, within } from './failure.js'
+import { halfOffsetBlocks, kitModule, type Kit, type Level } from './kit-module.js'
+import { firstDifference, pattern } from './memory.js'
+import type { ConformanceOptions } from './options.js'
+import { Subject } from './subject.js'
+
+const BASE_BYTES = 16 * 1024 * 1024
+const BASE_BLOCK_BYTES = 512
+/** Half of it still has room for the longest case. */
+const SIZE_MIN_BYTES = 8 * 1024 * 1024
+const LIMIT_MS = 4_000
+const GUARD_SEED = 0x6a4d
+const TOP = 'conformance_top'
+const quiet = { error() {}, warn() {}, notice() {}, info() {}, debug() {} }
+
+/** One host in strict mode with the module under test and the kit's own: each case has a fresh one. */
+export class Rig {
+  readonly kit: Kit
+  readonly bases: readonly string[]
+  /** What takes longer counts as lost, in milliseconds. */
+  readonly limitMs: number
+  readonly #options: ConformanceOptions
+  readonly #level: Level
+  readonly #host: Host
+  readonly #registry: RpcRegistry
+  /** What the host or a module said with level `error`: nothing a good module makes happen. */
+  readonly #errors: string[]
+  #name: string | undefined
+  #driver: Driver | undefined
+  #subject: Subject | undefined
+  #stopped = false
+
+  private constructor(options: ConformanceOptions, level: Level, host: Host, kit: Kit, registry: RpcRegistry, errors: string[]) {
+    this.#options = options
+    this.#level = level
+    this.#host = host
+    this.#registry = registry
+    this.#errors = errors
+    this.kit = kit
+    this.bases = options.bases ?? []
+    this.limitMs = options.limitMs ?? LIMIT_MS
+  }
+
+  /** A host that runs, with the base bdevs, without the bdev under test. */
+  static async start(options: ConformanceOptions, level: Level): Promise<Rig> {
+    const errors: string[] = []
+    const host = createHost({
+      strict: true,
+      log: (severity, source, message) => void (severity === 'error' && errors.push(`${source}: ${message}`)),
+    })
+    let kit: Kit | undefined
+    host.use(options.module)
+    host.use(kitModule(made => (kit = made)))
+    await host.init()
+    const registry = new RpcRegistry({ log: quiet })
+    registry.enterRuntime()
+    for (const module of host.modules) {
+      const handlers = (module.instance.handlers ?? {}) as Record<string, RpcHandler>
+      for (const [name, spec] of Object.entries((module.value.rpc ?? {}) as Record<string, RpcMethodSpec>)) {
+        registry.register(name, spec, handlers[name] as RpcHandler)
+      }
+    }
+    const rig = new Rig(options, level, host, kit as unknown as Kit, registry, errors)
+    for (const base of rig.bases) rig.kit.createBase(base, BASE_BYTES / BASE_BLOCK_BYTES, BASE_BLOCK_BYTES)
+    return rig
+  }
+
+  /** Calls a method as a client would, but in this process. */
+  readonly rpc = (method: string, params?: JsonObject): Promise<Json> => this.#registry.call<Json>(method, params)
+
+  /** Creates the bdev under test; answers its name. */
+  async create(): Promise<string> {
+    const hint = 'create must answer the name of the bdev, as SPDK\'s create methods do'
+    const name = await within(this.limitMs, Promise.resolve(this.#options.create(this.rpc)), 'create does not end', hint)
+    check(typeof name === 'string', `create answered ${JSON.stringify(name)}`, hint)
+    await this.#host.waitForExamine()
+    this.mustHave(name)
+    this.#name = name
+    return name
+  }
+
+  /** Removes it. */
+  async remove(): Promise<void> {
+    this.#name = undefined
+    await this.#options.remove(this.rpc)
+  }
+
+  /** Unregisters the bases, as if their devices were pulled. */
+  async removeBases(): Promise<void> {
+    await Promise.all(this.bases.map(base => this.kit.host.unregisterBdev(base)))
+  }
+
+  bdev(name: string): Bdev | undefined {
+    return this.#host.bdevByName(name)
+  }
+
+  mustHave(name: string): Bdev {
+    const bdev = this.bdev(name)
+    check(bdev !== undefined, `there is no bdev "${name}"`, 'register it under the name that create answers')
+    return bdev
+  }
+
+  /** What the module adds to `bdev_get_bdevs`. */
+  driverSpecific(name: string): Json {
+    const bdev = this.#host.bdevByName(name)
+    return bdev === undefined ? null : (bdev.fn.dumpInfoJson?.(bdev.ctx) ?? {})
+  }
+
+  /** The calls of a saved configuration that are the module's. */
+  configuration(): RpcCall[] {
+    const methods = Object.keys((this.#options.module.rpc ?? {}) as object)
+    return this.#host.configJson().filter(({ method }) => methods.includes(method))
+  }
+
+  /** Puts the kit's bdev of this level on top and opens it. */
+  async stack(): Promise<Subject> {
+    const bdev = this.mustHave(this.#name ?? '')
+    const sizeBytes = bdev.numBlocks * bdev.blockSizeBytes
+    check(sizeBytes >= SIZE_MIN_BYTES, `bdev "${bdev.name}" has ${sizeBytes} bytes`, `create must make one of at least ${SIZE_MIN_BYTES}`)
+    if (this.#level === 'half') await this.#guard(bdev, true)
+    const half = this.#level === 'half'
+    const name = this.#level === 'bare' ? bdev.name : this.kit.vbdevs.create({ name: TOP, base_bdev_name: bdev.name, half })
+    await this.#host.waitForExamine()
+    this.#driver = new Driver(this.kit.host, name, this.limitMs)
+    this.#subject = new Subject(this.kit.host, this.mustHave(name), this.#driver, this.#options.keepsData ?? true)
+    return this.#subject
+  }
+
+  /** Ends the I/O of `stack`. */
+  close(): void {
+    this.#driver?.close()
+    this.#driver = undefined
+    this.#subject?.release()
+    this.#subject = undefined
+  }
+
+  /** Runs `body` with another host of the same kind. */
+  async inFreshHost(body: (fresh: Rig) => Promise<void>): Promise<void> {
+    const fresh = await Rig.start(this.#options, this.#level)
+    await fresh.during(() => body(fresh))
+  }
+
+  /** Runs `body`, then stops; of two failures the first one counts. */
+  async during(body: () => Promise<void>): Promise<void> {
+    try {
+      await body()
+      if (this.#driver !== undefined) await this.#driver.drain()
+    } catch (thrown) {
+      await this.stop().catch(() => undefined)
+      if (this.#errors.length > 0 && thrown instanceof ConformanceFailure) throw this.#complaint(thrown)
+      throw thrown
+    }
+    await this.stop()
+  }
+
+  /** Takes everything down and looks for what was left behind. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.close()
+    if (this.#level === 'half' && this.#name !== undefined) {
+      if (this.bdev(TOP) !== undefined) await this.kit.vbdevs.delete(TOP)
+      await this.#guard(this.mustHave(this.#name), false)
+    }
+    await within(this.limitMs, this.#host.finish(), 'shutdown does not end', 'moduleFini, finiStart and destruct must settle')
+    if (this.#errors.length > 0) throw this.#complaint(undefined)
+    for (const [what, count] of Object.entries(this.#host.usage())) {
+      check(count === 0, `${count} ${what} are still in use after shutdown`, 'give back in destruct and moduleFini what was taken')
+    }
+  }
+
+  #complaint(first: ConformanceFailure | undefined): ConformanceFailure {
+    const said = this.#errors.join('\n  ')
+    return first === undefined ? new ConformanceFailure(`the host logged an error:\n  ${said}`, 'nothing that is right logs an error')
+      : new ConformanceFailure(`${first.reason}\n  the host logged:\n  ${said}`, first.hint)
+  }
+
+  /** On the half-size level the blocks below the half are written first and must be the same in the end. */
+  async #guard(bdev: Bdev, fill: boolean): Promise<void> {
+    if ((this.#options.keepsData ?? true) === false) return
+    const driver = new Driver(this.kit.host, bdev.name, this.limitMs)
+    const subject = new Subject(this.kit.host, bdev, driver, true)
+    try {
+      const numBlocks = subject.blocks(8)
+      for (const offsetBlocks of [0, halfOffsetBlocks(bdev.numBlocks, bdev.writeUnitSizeBlocks) - numBlocks]) {
+        const wanted = pattern(subject.bytes(offsetBlocks), subject.bytes(numBlocks), GUARD_SEED)
+        if (fill) await subject.write(offsetBlocks, numBlocks, GUARD_SEED)
+        else {
+          const at = firstDifference(await subject.read(offsetBlocks, numBlocks), wanted)
+          check(at === -1, `I/O to the upper half changed block ${offsetBlocks + Math.floor(at / bdev.blockSizeBytes)} of the lower half`,
+            'the I/O starts at offsetBlocks of the bdev that it was submitted to')
+        }
+      }
+    } finally {
+      driver.close()
+      subject.release()
+    }
+  }
+}
+
+/** Starts a rig, runs `body` and stops it. */
+export async function inRig(options: ConformanceOptions, level: Level, body: (rig: Rig) => Promise<void>): Promise<void> {
+  let rig: Rig
+  try {
+    rig = await Rig.start(options, level)
+  } catch (thrown) {
+    throw new ConformanceFailure(`the module does not start: ${textOf(thrown)}`, 'setup and moduleInit must succeed')
+  }
+  await rig.during(() => body(rig))
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kit itself: a good module passes every case, and each kind of bad one is caught by the case that is about it.
+import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import type { BdevModule } from '@bdevkit/module-sdk'
+import { describe, expect, it } from 'vitest'
+import { conformance, parameterTables, type ConformanceOptions } from '../src/index.js'
+import { ramModule, type Faults } from './ram-module.js'
+
+const size = { num_blocks: 32_768, block_size: 512 }
+const HALF_BLOCK = size.num_blocks / 2
+
+type Cases = Map<string, () => Promise<void>>
+
+/** The cases that the kit registers, as "level: case". */
+function casesOf(module: BdevModule, more: Partial<ConformanceOptions> = {}): Cases {
+  const cases: Cases = new Map()
+  let level = ''
+  conformance({
+    module,
+    create: rpc => rpc('bdev_ram_create', { name: 'ram0', ...size }),
+    remove: rpc => rpc('bdev_ram_delete', { name: 'ram0' }),
+    limitMs: 200,
+    describe(name, body) {
+      level = name
+      body()
+    },
+    it: (name, body) => cases.set(`${level}: ${name}`, body),
+    ...more,
+  })
+  return cases
+}
+
+const failureOf = (run: () => Promise<void>): Promise<string | undefined> =>
+  run().then(() => undefined, (error: unknown) => (error as Error).message)
+
+conformance({
+  module: ramModule(),
+  create: rpc => rpc('bdev_ram_create', { name: 'ram0', ...size }),
+  remove: rpc => rpc('bdev_ram_delete', { name: 'ram0' }),
+  describe,
+  it,
+})
+
+const relay = 'under a relay vbdev'
+const half = 'under a vbdev that shows its upper half'
+
+describe('a module that', () => {
+  const bad: readonly (readonly [what: string, caughtBy: string, reason: RegExp, faults: Faults])[] = [
+    ['completes twice', 'bare: blockdev write read block', /completed an I\/O/, {
+      submit(ram, io, right) {
+        right(ram, io)
+        io.complete(IoStatus.Success)
+      },
+    }],
+    ['never completes', 'bare: blockdev write read block', /WRITE of 1 blocks at 0 never completed/, { submit() {} }],
+    ['throws in submitRequest', 'bare: blockdev write read block', /WRITE is declared .* Failed/, {
+      submit() {
+        throw new Error('no')
+      },
+    }],
+    ['returns a promise from submitRequest', 'bare: blockdev write read block', /submitRequest/, {
+      async submit(ram, io, right) {
+        right(ram, io)
+      },
+    }],
+    ['never writes the last block', 'bare: blockdev write read offset + nbytes == size of blockdev', /block 32767 of 32768/, {
+      submit(ram, io, right) {
+        if (io.type === IoType.Write && io.offsetBlocks + io.numBlocks === io.bdev.numBlocks) io.complete(IoStatus.Success)
+        else right(ram, io)
+      },
+    }],
+    ['writes zeroes one block too far', 'bare: blockdev write zeroes read block', /block 2 of 32768/, {
+      submit(ram, io, right) {
+        if (io.type === IoType.WriteZeroes) {
+          const { off, buf } = ram.memory
+          ram.host.accel.fill(buf, off + io.offsetBlocks * 512, 0, (io.numBlocks + 1) * 512)
+          io.complete(IoStatus.Success)
+        } else right(ram, io)
+      },
+    }],
+    ['takes the first iov for all of the data', 'bare: blockdev writev readv 8 blocks', /block 1 of 32768/, {
+      submit(ram, io, right) {
+        const { buf, off } = ram.memory
+        const { len, ...first } = io.iovs[0] ?? { buf, off, len: 0 }
+        const at = off + io.offsetBlocks * 512
+        if (io.iovCnt > 1 && io.type === IoType.Read) {
+          ram.host.accel.copy(first.buf, first.off, buf, at, len)
+          io.complete(IoStatus.Success)
+        } else if (io.iovCnt > 1 && io.type === IoType.Write) {
+          ram.host.accel.copy(buf, at, first.buf, first.off, len)
+          io.complete(IoStatus.Success)
+        } else right(ram, io)
+      },
+    }],
+    ['declares FLUSH and fails it', 'bare: flush', /FLUSH is declared by ioTypeSupported, but it ended with status Failed/, {
+      submit(ram, io, right) {
+        if (io.type === IoType.Flush) io.complete(IoStatus.Failed)
+        else right(ram, io)
+      },
+    }],
+    ['has a write cache and no FLUSH', 'bare: flush', /declares a write cache, but not FLUSH/, {
+      ioTypeSupported: type => type !== IoType.Flush && type !== IoType.Zcopy && type <= IoType.Abort && type !== IoType.Invalid &&
+        ![6, 7, 8, 11, 12, 13, 15].includes(type),
+    }],
+    ['compares nothing', 'bare: blockdev comparev', /wanted Miscompare, but it succeeded/, {
+      submit(ram, io, right) {
+        if (io.type === IoType.Compare) io.complete(IoStatus.Success)
+        else right(ram, io)
+      },
+    }],
+    ['unmaps too much', 'bare: unmap', /block 16 of 32768/, {
+      submit(ram, io, right) {
+        if (io.type === IoType.Unmap) ram.host.accel.fill(ram.memory.buf, ram.memory.off + io.offsetBlocks * 512, 0, io.numBlocks * 512 + 512)
+        right(ram, io)
+      },
+    }],
+    ['says that an abort worked which did not', 'bare: abort', /so did the WRITE that it aborted/, {
+      submit(ram, io, right) {
+        if (io.type === IoType.Write) io.thread.sendMsg(later => right(ram, later), io)
+        else if (io.type === IoType.Abort) io.complete(IoStatus.Success)
+        else right(ram, io)
+      },
+    }],
+    ['lends too little', 'bare: read without buffers borrows the data of the bdev', /lent 511 bytes instead of 512/, {
+      submit(ram, io, right) {
+        if (io.type === IoType.Read && io.iovCnt === 0) {
+          io.lend(ram.memory.buf, ram.memory.off, io.numBlocks * 512 - 1)
+          io.complete(IoStatus.Success)
+        } else right(ram, io)
+      },
+    }],
+    ['reads into the buffers after it has completed', 'bare: blockdev write read block', /wanted/, {
+      submit(ram, io, right) {
+        if (io.type !== IoType.Read || io.iovCnt === 0) return right(ram, io)
+        const { buf, off } = io.iovs[0]!
+        const from = ram.memory.off + io.offsetBlocks * 512
+        io.complete(IoStatus.Success)
+        io.thread.sendMsg(() => buf.set(ram.memory.buf.subarray(from, from + 512), off), null)
+      },
+    }],
+    ['gives the blocks of its first half for those of its second', `${half}: blockdev write read block`, /changed block 0 of the lower half/, {
+      submit(ram, io, right) {
+        if (io.offsetBlocks !== HALF_BLOCK) return right(ram, io)
+        const moved = Object.create(io, { offsetBlocks: { value: 0 }, complete: { value: (status: IoStatus) => io.complete(status) } })
+        right(ram, moved as typeof io)
+      },
+    }],
+    ['returns wrong data for the block in the middle', `${half}: blockdev write read block`, /block 0 of 16384/, {
+      submit(ram, io, right) {
+        if (io.type === IoType.Read && io.offsetBlocks === HALF_BLOCK && io.iovCnt > 0) {
+          ram.host.accel.fillIovs(io.iovs, io.iovCnt, 0)
+          io.complete(IoStatus.Success)
+        } else right(ram, io)
+      },
+    }],
+    ['keeps its memory when a bdev goes', 'bare: create, remove, and create again under the same name', /dmaBytes/, { destruct() {} }],
+    ['never finishes destruct', 'bare: hot remove with a descriptor open and I/O outstanding', /removal did not end/, {
+      destruct: () => new Promise<void>(() => {}),
+    }],
+    ['forgets its uuid in the configuration', 'bare: the saved configuration makes an equal bdev in a fresh host', /saved and loaded/, {
+      configParams: ({ uuid: _uuid, ...rest }) => rest,
+    }],
+    ['saves parameters that it does not take', 'bare: the saved configuration makes an equal bdev in a fresh host', /refused as it was saved/, {
+      configParams: rest => ({ ...rest, colour: 'blue' }),
+    }],
+    ['takes a name twice', 'bare: a second bdev of the same name is refused with EEXIST', /succeeded/, {
+      create: (host, register) => host.ownBdevs()[0]?.name ?? register(),
+    }],
+  ]
+
+  it.each(bad)('%s fails "%s"', async (_what, caughtBy, reason, faults) => {
+    expect(await failureOf(casesOf(ramModule(faults)).get(caughtBy)!)).toMatch(reason)
+  })
+
+  it('keeps data although it says that it does not fails', async () => {
+    const cases = casesOf(ramModule(), { keepsData: false })
+    expect(await failureOf(cases.get(`${relay}: blockdev write read 8 blocks`)!)).toMatch(/promises that every read returns zeros/)
+  })
+
+  it('is too small is told so', async () => {
+    const cases = casesOf(ramModule(), { create: rpc => rpc('bdev_ram_create', { name: 'ram0', num_blocks: 8, block_size: 512 }) })
+    expect(await failureOf(cases.get('bare: blockdev write read block')!)).toMatch(/4096 bytes[^]*at least 8388608/)
+  })
+})
+
+describe('the kit', () => {
+  it('asks for describe and it where there are no global ones', () => {
+    expect(() => conformance({ module: ramModule(), create: async () => '', remove: async () => '' })).toThrow(/pass both/)
+  })
+
+  it('prints the parameters of a module as tables', () => {
+    expect(parameterTables(ramModule())).toContain('| `name` | string | required |  |')
+  })
+})
