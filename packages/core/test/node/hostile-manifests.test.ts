@@ -130,6 +130,13 @@ describe('a hostile package', () => {
     expectNamed(withField('bdevModule', deep('{"name":', '}', 100_000)))
   })
 
+  it('is refused in few words where its own are long', () => {
+    const long = 'x'.repeat(100_000)
+    const manifest = new Map([...RIGHT_MANIFEST, ['name', long]])
+    const { failures } = failuresOf(toJson(new Map<string, unknown>([...RIGHT, ['version', long], ['bdevModule', manifest]])))
+    expect(failures[0].message.length).toBeLessThan(2000)
+  })
+
   it('is refused fast where its lists are long', () => {
     const requires = Array.from({ length: 100_000 }, (_, i) => `zones@${i + 1}`)
     const json = toJson(new Map([...RIGHT, ['bdevModule', new Map([...RIGHT_MANIFEST, ['requires', requires]])]]))

@@ -107,6 +107,12 @@ describe('the ways to a module', () => {
     expect(find()).toMatchObject({ found: [], failures: [] })
   })
 
+  it('leave node_modules for no dependency, whatever it is called', () => {
+    project.addModule('outside')
+    project.writeJson('package.json', { dependencies: { '../outside': '*', '..': '*', '': '*', '@x/../../outside': '*' } })
+    expect(find()).toMatchObject({ found: [], failures: [], notInstalled: [] })
+  })
+
   it('stop at named modules with noDiscover', () => {
     project.addModule('node_modules/ram', { packageName: 'ram' })
     project.addModule('node_modules/rom', { packageName: 'rom', name: 'rom' })
