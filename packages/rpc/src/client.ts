@@ -160,7 +160,12 @@ export class RpcClient<Methods extends object = RpcMethods> {
   }
 
   /** Waits until each of `ids` has its answer, or the connection or the time ends. */
-  #wait(what: string, ids: number[], options: RpcCallOptions, done: (end: Map<number, Answer> | RpcConnectionError) => void): void {
+  #wait(
+    what: string,
+    ids: number[],
+    options: RpcCallOptions,
+    done: (end: Map<number, Answer> | RpcConnectionError) => void,
+  ): void {
     if (this.#failure !== undefined) return done(this.#failure)
     const timeoutMs = options.timeoutMs ?? this.#timeoutMs
     const answers = new Map<number, Answer>()
@@ -172,8 +177,8 @@ export class RpcClient<Methods extends object = RpcMethods> {
     const timer =
       timeoutMs > 0
         ? setTimeout(() => {
-            const message = `RPC socket "${this.#path}": ${what}: wanted an answer within ${timeoutMs} ms, found none; the server may still be at work`
-            end(new RpcConnectionError('ETIMEDOUT', message))
+            const found = `wanted an answer within ${timeoutMs} ms, found none; the server may still be at work`
+            end(new RpcConnectionError('ETIMEDOUT', `RPC socket "${this.#path}": ${what}: ${found}`))
           }, timeoutMs)
         : undefined
     for (const id of ids) {
@@ -193,7 +198,8 @@ export class RpcClient<Methods extends object = RpcMethods> {
   #received(chunk: Buffer): void {
     try {
       this.#splitter.push(chunk, bytes => {
-        const value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')) as Answer | Answer[]
+        const value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')) as
+          Answer | Answer[]
         for (const answer of Array.isArray(value) ? value : [value]) {
           // Errors without id belong to notifications, or to requests this client never sends.
           if (typeof answer.id === 'number') this.#waiters.get(answer.id)?.settle(answer)

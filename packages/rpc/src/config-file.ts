@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile, stat } from 'node:fs/promises'
-import { JsonSyntaxError, lineAndColumn, parseJson, pathText, type Json, type JsonDocument, type JsonFlaw, type JsonObject } from './json-parse.js'
+import {
+  JsonSyntaxError,
+  lineAndColumn,
+  parseJson,
+  pathText,
+  type Json,
+  type JsonDocument,
+  type JsonFlaw,
+  type JsonObject,
+} from './json-parse.js'
 import { CONFIG_FILE_BYTES_MAX } from './limits.js'
 import { explainFlaw } from './param-check.js'
 
@@ -107,7 +116,9 @@ class Reader {
     return {
       path: this.#path,
       ...(modules === undefined ? {} : { modules }),
-      subsystems: subsystems.map((subsystem, index) => this.#subsystem(subsystem, this.#at(subsystems, index), ['subsystems', index])),
+      subsystems: subsystems.map((subsystem, index) =>
+        this.#subsystem(subsystem, this.#at(subsystems, index), ['subsystems', index]),
+      ),
     }
   }
 
@@ -126,10 +137,13 @@ class Reader {
     this.#only(value, ['subsystem', 'config'])
     const { subsystem, config } = value
     if (typeof subsystem !== 'string') this.#fail(offset, `'subsystem': wanted a name, found ${describe(subsystem)}`)
-    if (config !== null && !Array.isArray(config)) this.#fail(offset, `'config': wanted an array or null, found ${describe(config)}`)
+    if (config !== null && !Array.isArray(config))
+      this.#fail(offset, `'config': wanted an array or null, found ${describe(config)}`)
     return {
       subsystem,
-      entries: (config ?? []).map((entry, index) => this.#entry(entry, this.#at(config as Json[], index), [...path, 'config', index])),
+      entries: (config ?? []).map((entry, index) =>
+        this.#entry(entry, this.#at(config as Json[], index), [...path, 'config', index]),
+      ),
     }
   }
 
@@ -144,7 +158,8 @@ class Reader {
     this.#only(value, ['method', 'params'])
     const { method, params } = value
     if (typeof method !== 'string') this.#fail(offset, `'method': wanted the name of a method, found ${describe(method)}`)
-    if (params !== undefined && !isObject(params)) this.#fail(this.#at(value, 'params'), `${method}: 'params': wanted an object, found ${describe(params)}`)
+    if (params !== undefined && !isObject(params))
+      this.#fail(this.#at(value, 'params'), `${method}: 'params': wanted an object, found ${describe(params)}`)
     const flaw = this.#flawsByCall.get(pathText(path))
     const problem = flaw && explainFlaw({ ...flaw, path: flaw.path.slice(path.length) })
     return {
@@ -172,7 +187,8 @@ class Reader {
 
   #only(object: JsonObject, names: string[]): void {
     for (const name of Object.keys(object)) {
-      if (!names.includes(name)) this.#fail(this.#at(object, name), `"${name}": wanted only ${names.map(known => `'${known}'`).join(' and ')} here`)
+      if (!names.includes(name))
+        this.#fail(this.#at(object, name), `"${name}": wanted only ${names.map(known => `'${known}'`).join(' and ')} here`)
     }
   }
 

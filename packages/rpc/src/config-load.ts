@@ -49,9 +49,9 @@ export function missingModuleText(method: string, lookedIn: readonly string[]): 
   return `no module "${module}" (looked in ${lookedIn.join(', ')}); try: npm install bdev-module-${module}`
 }
 
-// A configuration saved by SPDK sets the options of every module it was built with. Those of a module that is not here
-// would change nothing: they are skipped like the methods of a subsystem that is not here.
-const OPTIONS_OF_A_MODULE = /^bdev_[a-z0-9_]+_set_(?:options|hotplug)$/
+// A configuration saved by SPDK sets the options of everything it was built with. Those of a part that is not here would
+// change nothing: they are skipped like the methods of a subsystem that is not here.
+const SETS_OPTIONS = /^[a-z][a-z0-9_]*_set_(?:options|hotplug)$/
 
 class Loader {
   readonly log: Logger
@@ -89,12 +89,15 @@ class Loader {
     if (this.#registry.get(method) !== undefined) return true
     if (this.#options.hasSubsystem?.(subsystem.subsystem) === false) {
       if (this.#registry.state === 'startup') {
-        this.log.notice(`${where}: skipping method '${method}' because its subsystem '${subsystem.subsystem}' is not part of this application`)
+        this.log.notice(
+          `${where}: skipping method '${method}' because its subsystem '${subsystem.subsystem}' is not part of this application`,
+        )
       }
       return false
     }
-    if (OPTIONS_OF_A_MODULE.test(method)) {
-      if (this.#registry.state === 'startup') this.log.notice(`${where}: skipping method '${method}' because its module is not loaded`)
+    if (SETS_OPTIONS.test(method)) {
+      if (this.#registry.state === 'startup')
+        this.log.notice(`${where}: skipping method '${method}' because nothing here has these options`)
       return false
     }
     const hint = this.#options.missingMethod?.(method)

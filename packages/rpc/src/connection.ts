@@ -95,7 +95,9 @@ export class Connection {
   #answer(text: string | undefined): void {
     if (text !== undefined) {
       if (this.#unsentBytes + text.length > RESPONSE_BYTES_MAX || !this.#owner.reserve(text.length)) {
-        this.#owner.log.error(`connection closed: its client leaves ${this.#unsentBytes} bytes of answers unread, and ${text.length} more came`)
+        this.#owner.log.error(
+          `connection closed: its client leaves ${this.#unsentBytes} bytes of answers unread, and ${text.length} more came`,
+        )
         return this.destroy()
       }
       this.#unsentBytes += text.length

@@ -116,6 +116,5 @@ function errorText(idText: string, error: RpcErrorObject): string {
 function asciiJson(value: unknown): string {
   const text = JSON.stringify(value) as string | undefined
   if (text === undefined) throw new TypeError(`a ${typeof value} is no JSON value`)
-  // eslint-disable-next-line no-control-regex
   return text.replace(/[\u007f-\uffff]/g, char => `\\u${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`)
 }

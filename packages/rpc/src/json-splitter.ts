@@ -18,7 +18,7 @@ for (const char of '{[') CLASS[char.charCodeAt(0)] = OPEN
 for (const char of '}]') CLASS[char.charCodeAt(0)] = CLOSE
 for (const char of ':,') CLASS[char.charCodeAt(0)] = SEPARATOR
 for (const char of 'truefalsn') CLASS[char.charCodeAt(0)] = WORD
-for (const char of '0123456789-+.eE') CLASS[char.charCodeAt(0)] = NUMBER // 'e' also ends a word, which is compared letter by letter
+for (const char of '0123456789-+.eE') CLASS[char.charCodeAt(0)] = NUMBER // words, with their 'e', are compared letter by letter
 CLASS[0x22] = QUOTE
 
 const BACKSLASH = 0x5c

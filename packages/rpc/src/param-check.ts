@@ -7,6 +7,9 @@ import { printable } from './log.js'
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/
 const SECRET_NAME = /key|psk|passw|secret/i
 
+// The compiler compiles draft-07 itself when it is made, which takes longer than the schema of a method.
+let compiler: Ajv | undefined
+
 /** Tells whether parameters fit a schema: `undefined` when they do, otherwise what was expected and found. */
 export type ParamCheck = (params: unknown) => string | undefined
 
@@ -16,13 +19,16 @@ export type ParamCheck = (params: unknown) => string | undefined
  * @throws Error naming the method when the schema is no schema, or uses a keyword or format that strict ajv does not know.
  */
 export function compileParamCheck(method: string, schema: JsonSchema): ParamCheck {
-  const ajv = new Ajv({ strict: true, allowUnionTypes: true, verbose: true, formats: { uuid: UUID } })
   const closed = 'additionalProperties' in schema ? schema : { ...schema, additionalProperties: false }
   let validate: ValidateFunction
   try {
-    validate = ajv.compile(closed)
+    compiler ??= new Ajv({ strict: true, allowUnionTypes: true, verbose: true, formats: { uuid: UUID } })
+    validate = compiler.compile(closed)
+    compiler.removeSchema(closed) // it would keep every schema of every host, and refuse an $id it knows
   } catch (cause) {
-    throw new Error(`method "${method}": wanted a JSON Schema of draft 07 in "params", found: ${(cause as Error).message}`, { cause })
+    throw new Error(`method "${method}": wanted a JSON Schema of draft 07 in "params", found: ${(cause as Error).message}`, {
+      cause,
+    })
   }
   return params => (validate(params) ? undefined : explain(validate.errors?.[0]))
 }
@@ -37,7 +43,10 @@ export function explainFlaw(flaw: JsonFlaw): string {
 
 function explain(error: ErrorObject | undefined): string {
   if (error === undefined) return 'parameters do not fit the schema'
-  const inside = error.instancePath.split('/').slice(1).map(step => step.replace(/~1/g, '/').replace(/~0/g, '~'))
+  const inside = error.instancePath
+    .split('/')
+    .slice(1)
+    .map(step => (/^\d+$/.test(step) ? Number(step) : step.replace(/~1/g, '/').replace(/~0/g, '~')))
   const at = (name?: string) => `"${printable(pathText(['params', ...inside, ...(name === undefined ? [] : [name])]))}"`
   switch (error.keyword) {
     case 'required':
@@ -45,7 +54,7 @@ function explain(error: ErrorObject | undefined): string {
     case 'additionalProperties':
       return `${at(error.params['additionalProperty'])}: no such parameter; known: ${known(error)}`
     default:
-      return `${at()}: wanted ${wanted(error)}, found ${found(inside.at(-1) ?? '', error)}`
+      return `${at()}: wanted ${wanted(error)}, found ${found(inside.join('.'), error)}`
   }
 }
 

@@ -23,8 +23,21 @@ export type RpcStates = NonNullable<RpcMethodSpec['states']>
 
 /** What only methods of our own need, to answer as SPDK's do. */
 export interface RpcRegisterOptions {
-  /** For a method without `params`: ignore what is sent, or refuse it with this text (-32602). Default: "<method> requires no parameters". */
+  /**
+   * For a method without `params`: ignore what is sent, or refuse it with this text (-32602).
+   * Default: refuse with "<method> requires no parameters", as most of SPDK's do.
+   */
   readonly sentParams?: 'ignore' | { readonly refuse: string }
+  /** The method is made to wait: a call that lasts is no sign of trouble. Default false. */
+  readonly mayWait?: boolean
+}
+
+/** Options of {@link RpcRegistry}. */
+export interface RpcRegistryOptions {
+  /** Default: errors and warnings to standard error. */
+  readonly log?: Logger
+  /** Told when a handler starts to wait; calls what it gets back when the handler has ended: a host's `waits`. */
+  readonly waits?: { begin(what: string, who: string): () => void }
 }
 
 /** Implementation of a method. Returning nothing answers `true`. Called on the app thread. */
@@ -54,6 +67,7 @@ interface Entry {
   readonly check: ParamCheck | undefined
   readonly decodeError: RpcErrorObject
   readonly sentParams: 'ignore' | { readonly refuse: string }
+  readonly mayWait: boolean
 }
 
 const ONLY_AFTER = 'Method may only be called after framework is initialized using framework_start_init RPC.'
@@ -67,14 +81,16 @@ const ONLY_BEFORE =
  */
 export class RpcRegistry {
   readonly log: Logger
+  readonly #waits: RpcRegistryOptions['waits']
   readonly #entries = new Map<string, Entry>()
   readonly #aliasesWarned = new Set<string>()
   #allowed: ReadonlySet<string> | undefined
   #state: RpcState = 'startup'
   #runtimeWaiters: (() => void)[] = []
 
-  constructor(options: { readonly log?: Logger } = {}) {
+  constructor(options: RpcRegistryOptions = {}) {
     this.log = options.log ?? stderrLog
+    this.#waits = options.waits
   }
 
   /** State the host is in. */
@@ -117,6 +133,7 @@ export class RpcRegistry {
       check: spec.params === undefined ? undefined : compileParamCheck(name, spec.params),
       decodeError: { code, message },
       sentParams: options.sentParams ?? { refuse: `${name} requires no parameters` },
+      mayWait: options.mayWait ?? false,
     })
   }
 
@@ -128,7 +145,9 @@ export class RpcRegistry {
     this.#refuseTaken(alias)
     const entry = this.#entries.get(name)
     if (entry === undefined || entry.info.aliasOf !== undefined) {
-      throw new Error(`alias "${alias}": wanted a method as target, found ${entry === undefined ? 'none' : 'an alias'} named "${name}"`)
+      throw new Error(
+        `alias "${alias}": wanted a method as target, found ${entry === undefined ? 'none' : 'an alias'} named "${name}"`,
+      )
     }
     this.#entries.set(alias, { ...entry, info: { ...entry.info, name: alias, aliasOf: name } })
   }
@@ -193,8 +212,18 @@ export class RpcRegistry {
     } catch (thrown) {
       return fail(thrown)
     }
-    if (isThenable(returned)) returned.then(succeed, fail)
-    else succeed(returned)
+    if (!isThenable(returned)) return succeed(returned)
+    const ended = entry.mayWait ? undefined : this.#waits?.begin(`RPC ${method}`, 'its handler')
+    returned.then(
+      result => {
+        ended?.()
+        succeed(result)
+      },
+      (thrown: unknown) => {
+        ended?.()
+        fail(thrown)
+      },
+    )
   }
 
   #find(name: string): Entry | undefined {

@@ -62,7 +62,11 @@ export class RpcServer {
    */
   static async listen(path: string, options: RpcServerOptions): Promise<RpcServer> {
     if (!isMainThread) {
-      throw new RpcListenError('ENOTSUP', path, 'wanted to serve it from the main thread, found a worker, which cannot set the umask')
+      throw new RpcListenError(
+        'ENOTSUP',
+        path,
+        'wanted to serve it from the main thread, found a worker, which cannot set the umask',
+      )
     }
     const lock = await lockSocketPath(path)
     try {
@@ -118,7 +122,8 @@ export class RpcServer {
       })
       clearTimeout(timer)
       for (const connection of this.#connections) {
-        this.#log.warn(`RPC socket "${this.path}": closed with ${connection.requestsInWork} requests of a client in work after ${timeoutMs} ms`)
+        const left = `${connection.requestsInWork} requests of a client in work after ${timeoutMs} ms`
+        this.#log.warn(`RPC socket "${this.path}": closed with ${left}`)
         connection.destroy()
       }
     }
@@ -131,7 +136,9 @@ export class RpcServer {
     if (this.#closing !== undefined) return void socket.destroy()
     if (this.#connections.size < CONNECTIONS_MAX) return void this.#connections.add(new Connection(socket, this.#owner))
     if (this.#waiting.size >= CONNECTIONS_WAITING_MAX) {
-      this.#log.warn(`RPC socket "${this.path}": a connection is refused: ${CONNECTIONS_MAX} are served and ${CONNECTIONS_WAITING_MAX} wait`)
+      this.#log.warn(
+        `RPC socket "${this.path}": a connection is refused: ${CONNECTIONS_MAX} are served and ${CONNECTIONS_WAITING_MAX} wait`,
+      )
       return void socket.destroy()
     }
     socket.on('error', () => undefined)

@@ -75,12 +75,20 @@ async function acquire(path: string, lockPath: string, content: string): Promise
         if (await isAlive(owner)) {
           const pid = Number.parseInt(owner, 10)
           const who = pid === process.pid ? 'this process' : `process ${pid}`
-          throw new RpcListenError('EADDRINUSE', path, `wanted to serve it, found it served by ${who}; stop that one or choose another path`)
+          throw new RpcListenError(
+            'EADDRINUSE',
+            path,
+            `wanted to serve it, found it served by ${who}; stop that one or choose another path`,
+          )
         }
         await removeStaleLock(lockPath, owner)
       }
     }
-    throw new RpcListenError('EADDRINUSE', path, `wanted "${lockPath}", found other processes taking it again and again; try once more`)
+    throw new RpcListenError(
+      'EADDRINUSE',
+      path,
+      `wanted "${lockPath}", found other processes taking it again and again; try once more`,
+    )
   } finally {
     await rm(draft, { force: true })
   }
@@ -108,10 +116,18 @@ async function removeStaleSocket(path: string): Promise<void> {
     throw folderError(path, cause as NodeJS.ErrnoException)
   }
   if (!isSocket) {
-    throw new RpcListenError('EEXIST', path, 'wanted a free path or an old socket, found another kind of file; choose another path')
+    throw new RpcListenError(
+      'EEXIST',
+      path,
+      'wanted a free path or an old socket, found another kind of file; choose another path',
+    )
   }
   if (await answers(path)) {
-    throw new RpcListenError('EADDRINUSE', path, 'wanted to serve it, found another server that answers; stop that one or choose another path')
+    throw new RpcListenError(
+      'EADDRINUSE',
+      path,
+      'wanted to serve it, found another server that answers; stop that one or choose another path',
+    )
   }
   await rm(path, { force: true })
 }
@@ -166,6 +182,8 @@ async function readOrEmpty(path: string): Promise<string | undefined> {
 function folderError(path: string, cause: NodeJS.ErrnoException): RpcListenError {
   const folder = dirname(path)
   const advice =
-    cause.code === 'ENOENT' ? `there is no folder "${folder}"; create it or choose another path` : `${cause.message}; choose another path`
+    cause.code === 'ENOENT'
+      ? `there is no folder "${folder}"; create it or choose another path`
+      : `${cause.message}; choose another path`
   return new RpcListenError(cause.code ?? 'EIO', path, `wanted to write into "${folder}": ${advice}`, { cause })
 }

@@ -132,7 +132,8 @@ const TABLE: readonly (readonly [errno: number, name: string, text: string])[] =
   [129, 'EKEYREJECTED', 'Key was rejected by service'],
   [130, 'EOWNERDEAD', 'Owner died'],
   [131, 'ENOTRECOVERABLE', 'State not recoverable'],
-  [132, 'ERFKILL', 'Operation not possible due to RF-kill'],]
+  [132, 'ERFKILL', 'Operation not possible due to RF-kill'],
+]
 
 /** Names that share a number with a name of the table. */
 const ALIASES: readonly (readonly [alias: string, name: string])[] = [

@@ -27,7 +27,25 @@ describe('parseJson', () => {
   })
 
   it('accepts exactly what JSON.parse accepts', () => {
-    const token = fc.constantFrom('{', '}', '[', ']', ',', ':', '"a"', '"\\u00e9"', '1', '-0.5e1', '01', 'true', 'null', ' ', '\n', '"\\x"', '.')
+    const token = fc.constantFrom(
+      '{',
+      '}',
+      '[',
+      ']',
+      ',',
+      ':',
+      '"a"',
+      '"\\u00e9"',
+      '1',
+      '-0.5e1',
+      '01',
+      'true',
+      'null',
+      ' ',
+      '\n',
+      '"\\x"',
+      '.',
+    )
     fc.assert(
       fc.property(fc.array(token, { maxLength: 8 }), tokens => {
         const json = tokens.join('')

@@ -16,7 +16,8 @@ async function serve(options: { paused?: boolean } = {}) {
 }
 
 const request = (id: number | string, method: string, params?: object) => JSON.stringify({ jsonrpc: '2.0', id, method, params })
-const ok = (id: number | string, result: unknown) => `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${JSON.stringify(result)}}\n`
+const ok = (id: number | string, result: unknown) =>
+  `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${JSON.stringify(result)}}\n`
 const lines = (count: number) => (text: string) => text.endsWith('\n') && text.split('\n').length > count
 
 describe('RpcServer on its socket', () => {
@@ -67,7 +68,13 @@ describe('RpcServer on its socket', () => {
 
   it('closes without an answer what is no JSON, and drops answers that were not sent yet', async () => {
     const { path, log } = await serve()
-    for (const bytes of ['{"id":1,"method":"sum",}', `${request(1, 'later')} xyz`, `${' '.repeat(300_000)}{}`, '{"a":"\u0001"}', `["${'\\ud800'}"]`]) {
+    for (const bytes of [
+      '{"id":1,"method":"sum",}',
+      `${request(1, 'later')} xyz`,
+      `${' '.repeat(300_000)}{}`,
+      '{"a":"\u0001"}',
+      `["${'\\ud800'}"]`,
+    ]) {
       const client = await rawClient(path)
       client.socket.write(bytes)
       expect(await client.closed()).toBe('')
@@ -167,7 +174,12 @@ describe('RpcServer on its socket', () => {
     expect(calls).toBeLessThan(total)
     client.socket.resume()
     const text = await client.until(lines(total))
-    expect(text.split('\n').slice(0, -1).map(line => (JSON.parse(line) as { id: number }).id)).toEqual(Array.from({ length: total }, (_, i) => i + 1))
+    expect(
+      text
+        .split('\n')
+        .slice(0, -1)
+        .map(line => (JSON.parse(line) as { id: number }).id),
+    ).toEqual(Array.from({ length: total }, (_, i) => i + 1))
     expect(calls).toBe(total)
   })
 
@@ -282,10 +294,16 @@ describe('the socket path', () => {
   it('is refused while this or another live process serves it', async () => {
     const path = join(tempFolder(), 'rpc.sock')
     await listen(path)
-    await expect(listen(path)).rejects.toMatchObject({ code: 'EADDRINUSE', message: expect.stringContaining('found it served by this process') })
+    await expect(listen(path)).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+      message: expect.stringContaining('found it served by this process'),
+    })
     const other = join(tempFolder(), 'rpc.sock')
     writeFileSync(`${other}.lock`, `${process.ppid}\n`)
-    await expect(listen(other)).rejects.toMatchObject({ code: 'EADDRINUSE', message: expect.stringContaining(`process ${process.ppid}`) })
+    await expect(listen(other)).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+      message: expect.stringContaining(`process ${process.ppid}`),
+    })
     expect(readdirSync(join(other, '..'))).toEqual(['rpc.sock.lock'])
   })
 
@@ -296,7 +314,10 @@ describe('the socket path', () => {
     cleanup(() => child.kill('SIGKILL'))
     await once(child.stdout, 'data')
     writeFileSync(`${path}.lock`, '') // as SPDK leaves it: empty, flock()ed
-    await expect(listen(path)).rejects.toMatchObject({ code: 'EADDRINUSE', message: expect.stringContaining('another server that answers') })
+    await expect(listen(path)).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+      message: expect.stringContaining('another server that answers'),
+    })
     expect(existsSync(path)).toBe(true)
   })
 
@@ -324,13 +345,22 @@ describe('the socket path', () => {
   it('is refused when it is no socket, which is left alone', async () => {
     const path = join(tempFolder(), 'stack.json')
     writeFileSync(path, '{}')
-    await expect(listen(path)).rejects.toMatchObject({ code: 'EEXIST', message: expect.stringContaining('found another kind of file') })
+    await expect(listen(path)).rejects.toMatchObject({
+      code: 'EEXIST',
+      message: expect.stringContaining('found another kind of file'),
+    })
     expect(readFileSync(path, 'utf8')).toBe('{}')
     expect(existsSync(`${path}.lock`)).toBe(false)
   })
 
   it('is refused with its limit when it is too long, or its folder is missing', async () => {
-    await expect(listen(`/tmp/${'x'.repeat(200)}`)).rejects.toMatchObject({ code: 'ENAMETOOLONG', message: expect.stringContaining('found 205 bytes') })
-    await expect(listen(join(tempFolder(), 'none', 'rpc.sock'))).rejects.toMatchObject({ code: 'ENOENT', message: expect.stringContaining('create it') })
+    await expect(listen(`/tmp/${'x'.repeat(200)}`)).rejects.toMatchObject({
+      code: 'ENAMETOOLONG',
+      message: expect.stringContaining('found 205 bytes'),
+    })
+    await expect(listen(join(tempFolder(), 'none', 'rpc.sock'))).rejects.toMatchObject({
+      code: 'ENOENT',
+      message: expect.stringContaining('create it'),
+    })
   })
 })

@@ -32,12 +32,20 @@ export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T)
 export function echoRegistry(): { registry: RpcRegistry; log: TestLog } {
   const log = testLog()
   const registry = new RpcRegistry({ log })
-  registry.register('echo', { states: 'any', params: { type: 'object', additionalProperties: true } }, (params: unknown) => params)
+  registry.register(
+    'echo',
+    { states: 'any', params: { type: 'object', additionalProperties: true } },
+    (params: unknown) => params,
+  )
   registry.register(
     'sum',
     {
       states: 'any',
-      params: { type: 'object', required: ['a', 'b'], properties: { a: { type: 'integer', minimum: 0 }, b: { type: 'integer' } } },
+      params: {
+        type: 'object',
+        required: ['a', 'b'],
+        properties: { a: { type: 'integer', minimum: 0 }, b: { type: 'integer' } },
+      },
     },
     ({ a, b }: { a: number; b: number }) => a + b,
   )

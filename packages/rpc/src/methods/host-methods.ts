@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Host } from '@bdevkit/core'
+import type { RpcRegistry } from '../registry.js'
+import { registerAppMethods, type AppCallbacks } from './app-methods.js'
+import { registerBdevMethods } from './bdev-methods.js'
+import { registerFrameworkMethods, type RpcSubsystem } from './framework-methods.js'
+import { registerModuleMethods } from './module-methods.js'
+
+/** Options of {@link registerHostMethods}. */
+export interface HostMethodsOptions extends AppCallbacks {
+  /** Subsystems of the application besides accel and bdev, initialised after them. May grow later. */
+  readonly subsystems?: RpcSubsystem[]
+}
+
+/**
+ * Adds everything a host answers to: the methods of the application, of the bdev layer, and of the modules it uses. Call it
+ * after the last `use`. Returns the subsystems, for `loadConfig`.
+ * @throws Error naming module and method when two methods have one name.
+ */
+export function registerHostMethods(registry: RpcRegistry, host: Host, options: HostMethodsOptions = {}): RpcSubsystem[] {
+  const subsystems = options.subsystems ?? []
+  subsystems.unshift(
+    { name: 'accel', dependsOn: [], configJson: () => [] },
+    { name: 'bdev', dependsOn: ['accel'], configJson: () => host.configJson() },
+  )
+  registerModuleMethods(registry, host)
+  registerBdevMethods(registry, host)
+  registerFrameworkMethods(registry, subsystems)
+  registerAppMethods(registry, options)
+  return subsystems
+}
