@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a module owes the control plane: names, removal under load, configuration, shutdown.
+import { isDeepStrictEqual } from 'node:util'
 import { IO_TYPE_NAMES, IoType } from '@bdevkit/module-sdk'
 import type { Bdev, Json } from '@bdevkit/module-sdk'
 import { check, codeOf, textOf, within } from './failure.js'
@@ -71,7 +72,7 @@ async function nameClash(rig: Rig): Promise<void> {
   const failure = await failureOf(rig.create())
   const hint = 'let the error of host.registerBdev or vbdevs.create through'
   check(failure !== undefined, `a second create of "${name}" succeeded`, hint)
-  check(codeOf(failure.thrown) === 'EEXIST', `a second create of "${name}" gives not EEXIST, but: ${textOf(failure.thrown)}`, hint)
+  check(codeOf(failure.thrown) === 'EEXIST', `second create of "${name}": wanted EEXIST, found: ${textOf(failure.thrown)}`, hint)
   check(portrait(rig, rig.mustHave(name)) === first, `the refused create of "${name}" changed the first bdev`,
     'undo only what the refused create itself took')
   const subject = await rig.stack()
@@ -100,7 +101,7 @@ async function baseIsClaimed(rig: Rig): Promise<void> {
     const failure = await failureOf((async () => rig.kit.host.openBdev(base, { write: true, onEvent() {} }).close())())
     const hint = 'claim the base (desc.claim, or host.vbdevs)'
     check(failure !== undefined, `base "${base}" can be opened for writing beside the bdev on top of it`, hint)
-    check(codeOf(failure.thrown) === 'EPERM', `opening it for writing gives not EPERM, but: ${textOf(failure.thrown)}`, hint)
+    check(codeOf(failure.thrown) === 'EPERM', `base "${base}" opened: wanted EPERM, found: ${textOf(failure.thrown)}`, hint)
   }
 }
 
@@ -114,7 +115,8 @@ async function configuration(rig: Rig): Promise<void> {
   await rig.inFreshHost(async fresh => {
     for (const { method, params } of JSON.parse(text) as typeof calls) {
       const failure = await failureOf(fresh.rpc(method, params))
-      check(failure === undefined, `${method} is refused as it was saved: ${textOf(failure?.thrown)}`, 'save what the method takes')
+      const said = textOf(failure?.thrown)
+      check(failure === undefined, `${method} is refused as it was saved: ${said}`, 'save what the method takes')
     }
     const after = portrait(fresh, fresh.mustHave(name))
     check(after === before, `saved and loaded, the bdev is\n  ${after}\ninstead of\n  ${before}`,
@@ -127,7 +129,8 @@ async function configuration(rig: Rig): Promise<void> {
 async function plainJson(rig: Rig): Promise<void> {
   const shown: Json = rig.driverSpecific(await rig.create())
   const text = JSON.stringify(shown)
-  check(text?.startsWith('{') && JSON.stringify(JSON.parse(text)) === text, `dumpInfoJson answers ${text}`, 'answer an object of plain JSON')
+  const plain = text.startsWith('{') && isDeepStrictEqual(JSON.parse(text), shown)
+  check(plain, `dumpInfoJson answers ${text}`, 'answer an object of plain JSON values')
 }
 
 async function shutdown(rig: Rig): Promise<void> {

@@ -18,7 +18,7 @@ const GUARD_SEED = 0x6a4d
 const TOP = 'conformance_top'
 const quiet = { error() {}, warn() {}, notice() {}, info() {}, debug() {} }
 
-/** One host in strict mode with the module under test and the kit's own: each case has a fresh one. */
+/** One host with the module under test and the kit's own: each case has a fresh one. */
 export class Rig {
   readonly kit: Kit
   readonly bases: readonly string[]
@@ -47,10 +47,10 @@ export class Rig {
   }
 
   /** A host that runs, with the base bdevs, without the bdev under test. */
-  static async start(options: ConformanceOptions, level: Level): Promise<Rig> {
+  static async start(options: ConformanceOptions, level: Level, strict: boolean): Promise<Rig> {
     const errors: string[] = []
     const host = createHost({
-      strict: true,
+      strict,
       log: (severity, source, message) => void (severity === 'error' && errors.push(`${source}: ${message}`)),
     })
     let kit: Kit | undefined
@@ -121,7 +121,8 @@ export class Rig {
   async stack(): Promise<Subject> {
     const bdev = this.mustHave(this.#name ?? '')
     const sizeBytes = bdev.numBlocks * bdev.blockSizeBytes
-    check(sizeBytes >= SIZE_MIN_BYTES, `bdev "${bdev.name}" has ${sizeBytes} bytes`, `create must make one of at least ${SIZE_MIN_BYTES}`)
+    const wanted = `create must make one of at least ${SIZE_MIN_BYTES} bytes`
+    check(sizeBytes >= SIZE_MIN_BYTES, `bdev "${bdev.name}" has ${sizeBytes} bytes`, wanted)
     if (this.#level === 'half') await this.#guard(bdev, true)
     const half = this.#level === 'half'
     const name = this.#level === 'bare' ? bdev.name : this.kit.vbdevs.create({ name: TOP, base_bdev_name: bdev.name, half })
@@ -141,7 +142,7 @@ export class Rig {
 
   /** Runs `body` with another host of the same kind. */
   async inFreshHost(body: (fresh: Rig) => Promise<void>): Promise<void> {
-    const fresh = await Rig.start(this.#options, this.#level)
+    const fresh = await Rig.start(this.#options, this.#level, this.#host.strict)
     await fresh.during(() => body(fresh))
   }
 
@@ -170,14 +171,14 @@ export class Rig {
     await within(this.limitMs, this.#host.finish(), 'shutdown does not end', 'moduleFini, finiStart and destruct must settle')
     if (this.#errors.length > 0) throw this.#complaint(undefined)
     for (const [what, count] of Object.entries(this.#host.usage())) {
-      check(count === 0, `${count} ${what} are still in use after shutdown`, 'give back in destruct and moduleFini what was taken')
+      check(count === 0, `${count} ${what} are in use after shutdown`, 'give back in destruct and moduleFini what was taken')
     }
   }
 
   #complaint(first: ConformanceFailure | undefined): ConformanceFailure {
     const said = this.#errors.join('\n  ')
-    return first === undefined ? new ConformanceFailure(`the host logged an error:\n  ${said}`, 'nothing that is right logs an error')
-      : new ConformanceFailure(`${first.reason}\n  the host logged:\n  ${said}`, first.hint)
+    if (first === undefined) return new ConformanceFailure(`the host logged an error:\n  ${said}`, 'a good module causes none')
+    return new ConformanceFailure(`${first.reason}\n  the host logged:\n  ${said}`, first.hint)
   }
 
   /** On the half-size level the blocks below the half are written first and must be the same in the end. */
@@ -192,7 +193,8 @@ export class Rig {
         if (fill) await subject.write(offsetBlocks, numBlocks, GUARD_SEED)
         else {
           const at = firstDifference(await subject.read(offsetBlocks, numBlocks), wanted)
-          check(at === -1, `I/O to the upper half changed block ${offsetBlocks + Math.floor(at / bdev.blockSizeBytes)} of the lower half`,
+          const block = offsetBlocks + Math.floor(at / bdev.blockSizeBytes)
+          check(at === -1, `I/O to the upper half changed block ${block} of the lower half`,
             'the I/O starts at offsetBlocks of the bdev that it was submitted to')
         }
       }
@@ -204,10 +206,15 @@ export class Rig {
 }
 
 /** Starts a rig, runs `body` and stops it. */
-export async function inRig(options: ConformanceOptions, level: Level, body: (rig: Rig) => Promise<void>): Promise<void> {
+export async function inRig(
+  options: ConformanceOptions,
+  level: Level,
+  strict: boolean,
+  body: (rig: Rig) => Promise<void>,
+): Promise<void> {
   let rig: Rig
   try {
-    rig = await Rig.start(options, level)
+    rig = await Rig.start(options, level, strict)
   } catch (thrown) {
     throw new ConformanceFailure(`the module does not start: ${textOf(thrown)}`, 'setup and moduleInit must succeed')
   }

@@ -4,7 +4,7 @@ import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { BdevModule } from '@bdevkit/module-sdk'
 import { describe, expect, it } from 'vitest'
 import { conformance, parameterTables, type ConformanceOptions } from '../src/index.js'
-import { ramModule, type Faults } from './ram-module.js'
+import { ramModule, served, type Faults } from './ram-module.js'
 
 const size = { num_blocks: 32_768, block_size: 512 }
 const HALF_BLOCK = size.num_blocks / 2
@@ -41,8 +41,11 @@ conformance({
   it,
 })
 
+const production = 'bare, as in production'
 const relay = 'under a relay vbdev'
 const half = 'under a vbdev that shows its upper half'
+const again = 'create, remove, and create again under the same name'
+const saved = 'the saved configuration makes an equal bdev in a fresh host'
 
 describe('a module that', () => {
   const bad: readonly (readonly [what: string, caughtBy: string, reason: RegExp, faults: Faults])[] = [
@@ -99,8 +102,7 @@ describe('a module that', () => {
       },
     }],
     ['has a write cache and no FLUSH', 'bare: flush', /declares a write cache, but not FLUSH/, {
-      ioTypeSupported: type => type !== IoType.Flush && type !== IoType.Zcopy && type <= IoType.Abort && type !== IoType.Invalid &&
-        ![6, 7, 8, 11, 12, 13, 15].includes(type),
+      ioTypeSupported: type => served.includes(type) && type !== IoType.Flush,
     }],
     ['compares nothing', 'bare: blockdev comparev', /wanted Miscompare, but it succeeded/, {
       submit(ram, io, right) {
@@ -110,7 +112,8 @@ describe('a module that', () => {
     }],
     ['unmaps too much', 'bare: unmap', /block 16 of 32768/, {
       submit(ram, io, right) {
-        if (io.type === IoType.Unmap) ram.host.accel.fill(ram.memory.buf, ram.memory.off + io.offsetBlocks * 512, 0, io.numBlocks * 512 + 512)
+        const { buf, off } = ram.memory
+        if (io.type === IoType.Unmap) ram.host.accel.fill(buf, off + io.offsetBlocks * 512, 0, io.numBlocks * 512 + 512)
         right(ram, io)
       },
     }],
@@ -138,11 +141,11 @@ describe('a module that', () => {
         io.thread.sendMsg(() => buf.set(ram.memory.buf.subarray(from, from + 512), off), null)
       },
     }],
-    ['gives the blocks of its first half for those of its second', `${half}: blockdev write read block`, /changed block 0 of the lower half/, {
+    ['takes its first half for its second', `${half}: blockdev write read block`, /changed block 0 of the lower half/, {
       submit(ram, io, right) {
         if (io.offsetBlocks !== HALF_BLOCK) return right(ram, io)
-        const moved = Object.create(io, { offsetBlocks: { value: 0 }, complete: { value: (status: IoStatus) => io.complete(status) } })
-        right(ram, moved as typeof io)
+        const complete = { value: (status: IoStatus) => io.complete(status) }
+        right(ram, Object.create(io, { offsetBlocks: { value: 0 }, complete }) as typeof io)
       },
     }],
     ['returns wrong data for the block in the middle', `${half}: blockdev write read block`, /block 0 of 16384/, {
@@ -153,14 +156,29 @@ describe('a module that', () => {
         } else right(ram, io)
       },
     }],
-    ['keeps its memory when a bdev goes', 'bare: create, remove, and create again under the same name', /dmaBytes/, { destruct() {} }],
+    ['changes the buffers that it writes from', `${production}: blockdev write read block`, /WRITE changed the buffers/, {
+      submit(ram, io, right) {
+        right(ram, io)
+        if (io.type === IoType.Write) ram.host.accel.fillIovs(io.iovs, io.iovCnt, 0)
+      },
+    }],
+    ['takes its per-I/O scratch for new each time', `${production}: blockdev write read block`, /READ is declared .* Failed/, {
+      createIoContext: () => ({ started: false }),
+      submit(ram, io, right) {
+        const scratch = io.ctx as { started: boolean }
+        if (scratch.started) return io.complete(IoStatus.Failed)
+        scratch.started = true
+        right(ram, io)
+      },
+    }],
+    ['keeps its memory when a bdev goes', `bare: ${again}`, /dmaBytes/, { destruct() {} }],
     ['never finishes destruct', 'bare: hot remove with a descriptor open and I/O outstanding', /removal did not end/, {
       destruct: () => new Promise<void>(() => {}),
     }],
-    ['forgets its uuid in the configuration', 'bare: the saved configuration makes an equal bdev in a fresh host', /saved and loaded/, {
+    ['forgets its uuid in the configuration', `bare: ${saved}`, /saved and loaded/, {
       configParams: ({ uuid: _uuid, ...rest }) => rest,
     }],
-    ['saves parameters that it does not take', 'bare: the saved configuration makes an equal bdev in a fresh host', /refused as it was saved/, {
+    ['saves parameters that it does not take', `bare: ${saved}`, /refused as it was saved/, {
       configParams: rest => ({ ...rest, colour: 'blue' }),
     }],
     ['takes a name twice', 'bare: a second bdev of the same name is refused with EEXIST', /succeeded/, {
@@ -174,11 +192,13 @@ describe('a module that', () => {
 
   it('keeps data although it says that it does not fails', async () => {
     const cases = casesOf(ramModule(), { keepsData: false })
-    expect(await failureOf(cases.get(`${relay}: blockdev write read 8 blocks`)!)).toMatch(/promises that every read returns zeros/)
+    const failure = await failureOf(cases.get(`${relay}: blockdev write read 8 blocks`)!)
+    expect(failure).toMatch(/promises that every read returns zeros/)
   })
 
   it('is too small is told so', async () => {
-    const cases = casesOf(ramModule(), { create: rpc => rpc('bdev_ram_create', { name: 'ram0', num_blocks: 8, block_size: 512 }) })
+    const tiny = { name: 'ram0', num_blocks: 8, block_size: 512 }
+    const cases = casesOf(ramModule(), { create: rpc => rpc('bdev_ram_create', tiny) })
     expect(await failureOf(cases.get('bare: blockdev write read block')!)).toMatch(/4096 bytes[^]*at least 8388608/)
   })
 })

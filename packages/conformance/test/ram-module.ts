@@ -20,9 +20,10 @@ export interface Faults {
   dumpInfoJson?(): never
   create?(host: BdevHost, register: () => string): string
   writeCache?: boolean
+  createIoContext?(): object
 }
 
-const served: readonly IoType[] = [
+export const served: readonly IoType[] = [
   IoType.Read, IoType.Write, IoType.Unmap, IoType.Flush, IoType.Reset, IoType.WriteZeroes, IoType.Compare, IoType.Abort,
 ]
 
@@ -57,7 +58,12 @@ const params = {
   type: 'object',
   additionalProperties: false,
   required: ['name'],
-  properties: { name: { type: 'string' }, num_blocks: { type: 'integer' }, block_size: { type: 'integer' }, uuid: { type: 'string' } },
+  properties: {
+    name: { type: 'string' },
+    num_blocks: { type: 'integer' },
+    block_size: { type: 'integer' },
+    uuid: { type: 'string' },
+  },
 }
 
 /** A RAM disk that does everything right, but for its faults. */
@@ -104,6 +110,7 @@ export function ramModule(faults: Faults = {}) {
           return { method: 'bdev_ram_create', params: faults.configParams?.(all) ?? all }
         }),
         moduleFini: () => device.unregister(),
+        ...(faults.createIoContext === undefined ? {} : { createIoContext: faults.createIoContext }),
       }
     },
   })

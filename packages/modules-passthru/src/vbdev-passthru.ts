@@ -29,5 +29,6 @@ const passthruFn: BdevFnTable<Passthru, DescChannel> = {
 
 /** The bdev for `params` on `base`: of the same size, shape and I/O types. */
 export function passthruAttach(base: VbdevBase, { name }: PassthruCreateParams): BdevSpec<Passthru, DescChannel> {
-  return Object.assign(base.geometry(), { name, ctx: { name, base }, fn: passthruFn, productName: 'passthru' })
+  const { lendsReadBuffers } = base.bdev
+  return Object.assign(base.geometry(), { name, ctx: { name, base }, fn: passthruFn, productName: 'passthru', lendsReadBuffers })
 }
