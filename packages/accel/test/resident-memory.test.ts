@@ -24,6 +24,7 @@ describe('resident memory', () => {
     const grown = growthMib(() => {
       const own = new DmaHeap()
       expect(own.alloc(256 * MIB)).toBeGreaterThan(0)
+      for (let i = 0; i < 16_384; i++) own.alloc(4096)
       const inside = own.allocBulk(1024 * MIB)!
       const beside = own.allocBulk(own.sizeBytes)!
       expect([inside[0]!.buf === own.u8, beside[0]!.buf === own.u8]).toEqual([true, false])
