@@ -15,6 +15,8 @@ export interface RpcServerOptions {
   readonly paused?: boolean
   /** Default: the registry's. */
   readonly log?: Logger
+  /** Unsent bytes of answers of all clients; the one that goes past it is closed. Default 128 MiB. */
+  readonly responseBytesTotalMax?: number
 }
 
 const CLOSE_TIMEOUT_MS = 2_000
@@ -32,6 +34,7 @@ export class RpcServer {
   readonly #owner: ConnectionOwner
   readonly #connections = new Set<Connection>()
   readonly #waiting = new Set<Socket>()
+  readonly #responseBytesTotalMax: number
   #paused: boolean
   #closing: Promise<void> | undefined
   #allGone: (() => void) | undefined
@@ -43,6 +46,7 @@ export class RpcServer {
     this.#lock = lock
     this.#log = options.log ?? options.registry.log
     this.#paused = options.paused ?? false
+    this.#responseBytesTotalMax = options.responseBytesTotalMax ?? RESPONSE_BYTES_TOTAL_MAX
     const reading = () => !this.#paused && this.#closing === undefined
     this.#owner = {
       registry: options.registry,
@@ -157,7 +161,7 @@ export class RpcServer {
   }
 
   #reserve(lengthBytes: number): boolean {
-    if (this.#unsentBytes + lengthBytes > RESPONSE_BYTES_TOTAL_MAX) return false
+    if (this.#unsentBytes + lengthBytes > this.#responseBytesTotalMax) return false
     this.#unsentBytes += lengthBytes
     return true
   }

@@ -133,7 +133,8 @@ describe('a batch', () => {
 
 describe('dispatcher and splitter', () => {
   // Pieces of requests: random text reaches nothing but the first check.
-  const value = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom(1, 'x', null, 1e300, '__proto__'))
+  const plain = fc.constantFrom(1, 'x', null, 1e300, '__proto__', -0.5, true, [], {}, [[1]], { a: { a: 1 } }, '\ud800', 'é')
+  const value = fc.oneof({ weight: 9, arbitrary: plain }, { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 2 }) })
   const params = fc.oneof(
     fc.dictionary(fc.constantFrom('a', 'b', 'c', '__proto__', 'constructor'), value),
     fc.array(value),

@@ -36,16 +36,16 @@ describe('the answers of a real SPDK', () => {
     client.socket.write(request.replace(/^<(\d+) spaces>/, (_all, count) => ' '.repeat(Number(count))))
     if (closed) return expect(await client.closed()).toBe(response)
     if (response !== '') {
-      expect(withoutClock(await client.until(text => text.endsWith('\n')))).toBe(withoutClock(response))
+      expect(withoutClock(await client.lines(1))).toBe(withoutClock(response))
       expect(client.socket.destroyed).toBe(false)
     } else if (request.endsWith('}')) {
       client.socket.write(PROBE)
-      expect(await client.until(text => text.endsWith('\n'))).toBe(PROBE_RUNTIME)
+      expect(await client.lines(1)).toBe(PROBE_RUNTIME)
     } else {
       // What is incomplete is completed by whatever follows; the probe goes over another connection.
       const other = await rawClient(path)
       other.socket.write(PROBE)
-      expect(await other.until(text => text.endsWith('\n'))).toBe(PROBE_RUNTIME)
+      expect(await other.lines(1)).toBe(PROBE_RUNTIME)
       expect([client.received(), client.socket.destroyed]).toEqual(['', false])
     }
   })

@@ -67,6 +67,17 @@ describe('bdev_get_bdevs', () => {
     })
   })
 
+  it('finds none that is being removed', async () => {
+    const { registry, host } = await runningHost()
+    await registry.call('bdev_ram_create', create)
+    await registry.call('bdev_wait_for_examine')
+    const desc = host.openBdev('R0', { onEvent: () => undefined })
+    const deleted = registry.call('bdev_ram_delete', { name: 'R0' })
+    await expect(registry.call('bdev_get_bdevs', { name: 'R0' })).rejects.toMatchObject({ rpcCode: -19 })
+    desc.close()
+    expect(await deleted).toBe(true)
+  })
+
   it('waits for a bdev as long as it is told', async () => {
     const { registry } = await runningHost()
     await expect(registry.call('bdev_get_bdevs', { name: 'R0', timeout: 20 })).rejects.toMatchObject({

@@ -5,9 +5,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { RpcServer } from '../src/server.js'
-import { cleanup, deferred, echoRegistry, rawClient, tempFolder } from './support.js'
+import { cleanup, deferred, echoRegistry, eventLoopTurns, rawClient, tempFolder } from './support.js'
 
-async function serve(options: { paused?: boolean } = {}) {
+async function serve(options: { paused?: boolean; responseBytesTotalMax?: number } = {}) {
   const { registry, log } = echoRegistry()
   const path = join(tempFolder(), 'rpc.sock')
   const server = await RpcServer.listen(path, { registry, ...options })
@@ -18,16 +18,15 @@ async function serve(options: { paused?: boolean } = {}) {
 const request = (id: number | string, method: string, params?: object) => JSON.stringify({ jsonrpc: '2.0', id, method, params })
 const ok = (id: number | string, result: unknown) =>
   `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${JSON.stringify(result)}}\n`
-const lines = (count: number) => (text: string) => text.endsWith('\n') && text.split('\n').length > count
 
 describe('RpcServer on its socket', () => {
   it('answers a request and keeps the connection', async () => {
     const { path } = await serve()
     const client = await rawClient(path)
     client.socket.write(request(1, 'sum', { a: 1, b: 2 }))
-    await client.until(lines(1))
+    await client.lines(1)
     client.socket.write(request('x', 'sum', { a: 3, b: 4 }))
-    expect(await client.until(lines(2))).toBe(ok(1, 3) + ok('x', 7))
+    expect(await client.lines(2)).toBe(ok(1, 3) + ok('x', 7))
   })
 
   it('answers a request that comes byte by byte', async () => {
@@ -37,7 +36,7 @@ describe('RpcServer on its socket', () => {
     for (const char of ` \n${request(7, 'echo', { a: 'é"{' })}`) {
       await new Promise(resolve => client.socket.write(char, resolve))
     }
-    expect(await client.until(lines(1))).toBe('{"jsonrpc":"2.0","id":7,"result":{"a":"\\u00E9\\"{"}}\n')
+    expect(await client.lines(1)).toBe('{"jsonrpc":"2.0","id":7,"result":{"a":"\\u00E9\\"{"}}\n')
   })
 
   it('answers pipelined requests in the order of their completion', async () => {
@@ -46,9 +45,9 @@ describe('RpcServer on its socket', () => {
     registry.register('gate', { states: 'any' }, () => gate.promise)
     const client = await rawClient(path)
     client.socket.write(request(1, 'gate') + request(2, 'later') + '\n' + request(3, 'sum', { a: 1, b: 1 }))
-    await client.until(lines(2))
+    await client.lines(2)
     gate.resolve('open')
-    expect(await client.until(lines(3))).toBe(ok(3, 2) + ok(2, 'later') + ok(1, 'open'))
+    expect(await client.lines(3)).toBe(ok(3, 2) + ok(2, 'later') + ok(1, 'open'))
   })
 
   it('answers a batch with one array in the order of completion', async () => {
@@ -56,14 +55,14 @@ describe('RpcServer on its socket', () => {
     const client = await rawClient(path)
     client.socket.write(`[${request(1, 'later')},${request(2, 'sum', { a: 1, b: 1 })},5,{"method":"later"}]`)
     const invalid = '{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid request"}}'
-    expect(await client.until(lines(1))).toBe(`[${ok(2, 2).trim()},${invalid},${ok(1, 'later').trim()}]\n`)
+    expect(await client.lines(1)).toBe(`[${ok(2, 2).trim()},${invalid},${ok(1, 'later').trim()}]\n`)
   })
 
   it('sends nothing for notifications that succeed', async () => {
     const { path } = await serve()
     const client = await rawClient(path)
     client.socket.write(`{"method":"later"}[{"method":"later"},{"method":"later","id":null}]${request(1, 'later')}`)
-    expect(await client.until(lines(1))).toBe(ok(1, 'later'))
+    expect(await client.lines(1)).toBe(ok(1, 'later'))
   })
 
   it('closes without an answer what is no JSON, and drops answers that were not sent yet', async () => {
@@ -79,7 +78,10 @@ describe('RpcServer on its socket', () => {
       client.socket.write(bytes)
       expect(await client.closed()).toBe('')
     }
-    expect(log.lines.filter(line => line.startsWith('warn: connection closed: '))).toHaveLength(5)
+    const client = await rawClient(path)
+    client.socket.write(`${request(1, 'sum', { a: 1, b: 1 })}}`)
+    expect(await client.closed()).toBe('')
+    expect(log.lines.filter(line => line.startsWith('warn: connection closed: '))).toHaveLength(6)
   })
 
   it('refuses a request of more than 256 KiB and takes one that just fits', async () => {
@@ -88,7 +90,7 @@ describe('RpcServer on its socket', () => {
     const fits = request(1, 'echo', { a: 'x'.repeat(256 * 1024 - empty.length) })
     const client = await rawClient(path)
     client.socket.write(fits)
-    expect((await client.until(lines(1))).length).toBeGreaterThan(256 * 1024 - 100)
+    expect((await client.lines(1)).length).toBeGreaterThan(256 * 1024 - 100)
     const other = await rawClient(path)
     other.socket.write(`${fits.slice(0, -2)}x"}}`)
     expect(await other.closed()).toBe('')
@@ -107,7 +109,7 @@ describe('RpcServer on its socket', () => {
     registry.register('gate', { states: 'any' }, () => gate.promise)
     const client = await rawClient(path)
     client.socket.end(request(1, 'gate') + request(2, 'later'))
-    await client.until(lines(1))
+    await client.lines(1)
     gate.resolve('open')
     expect(await client.closed()).toBe(ok(2, 'later') + ok(1, 'open'))
   })
@@ -130,7 +132,7 @@ describe('RpcServer on its socket', () => {
     await ended.promise
     const next = await rawClient(path)
     next.socket.write(request(1, 'later'))
-    expect(await next.until(lines(1))).toBe(ok(1, 'later'))
+    expect(await next.lines(1)).toBe(ok(1, 'later'))
     expect(server.connections.served).toBeLessThanOrEqual(2)
   })
 
@@ -138,16 +140,36 @@ describe('RpcServer on its socket', () => {
     const { path, server } = await serve({ paused: true })
     const client = await rawClient(path)
     client.socket.write(request(1, 'later'))
-    const other = await rawClient(path)
+    await eventLoopTurns()
     expect(client.received()).toBe('')
     server.resume()
-    expect(await client.until(lines(1))).toBe(ok(1, 'later'))
+    expect(await client.lines(1)).toBe(ok(1, 'later'))
     server.pause()
-    other.socket.write(request(2, 'later'))
-    await rawClient(path)
-    expect(other.received()).toBe('')
+    client.socket.write(request(2, 'later'))
+    await eventLoopTurns()
+    expect(client.received()).toBe(ok(1, 'later'))
     server.resume()
-    expect(await other.until(lines(1))).toBe(ok(2, 'later'))
+    expect(await client.lines(2)).toBe(ok(1, 'later') + ok(2, 'later'))
+  })
+
+  it('stops reading while 1024 requests are in work', async () => {
+    const { registry, path } = await serve()
+    const gate = deferred<string>()
+    const full = deferred()
+    let calls = 0
+    registry.register('gate', { states: 'any' }, () => {
+      if (++calls === 1024) full.resolve()
+      return gate.promise
+    })
+    const client = await rawClient(path)
+    // Eight to a chunk of 64 KiB.
+    for (let id = 0; id < 1200; id++) client.socket.write(request(id, 'gate').padEnd(8192))
+    await full.promise
+    await eventLoopTurns()
+    expect(calls).toBeLessThan(1024 + 16)
+    gate.resolve('open')
+    await client.lines(1200)
+    expect(calls).toBe(1200)
   })
 
   it('stops reading while answers pile up, and loses none of them', async () => {
@@ -169,11 +191,11 @@ describe('RpcServer on its socket', () => {
     const stalled = await rawClient(path)
     for (let i = 0; i < 20; i++) {
       stalled.socket.write(request(i, 'later'))
-      await stalled.until(lines(i + 1))
+      await stalled.lines(i + 1)
     }
     expect(calls).toBeLessThan(total)
     client.socket.resume()
-    const text = await client.until(lines(total))
+    const text = await client.lines(total)
     expect(
       text
         .split('\n')
@@ -192,13 +214,39 @@ describe('RpcServer on its socket', () => {
     for (let i = 0; i < 5; i++) client.socket.write(request(i, 'big'))
     const other = await rawClient(path)
     other.socket.write(request(1, 'later'))
-    await other.until(lines(1))
+    await other.lines(1)
     gate.resolve('x'.repeat(8 * 1024 * 1024))
     client.socket.resume()
     await client.closed()
     expect(log.lines.join('\n')).toMatch(/connection closed: its client leaves \d+ bytes of answers unread/)
     other.socket.write(request(2, 'later'))
-    expect(await other.until(lines(2))).toContain(ok(2, 'later'))
+    expect(await other.lines(2)).toContain(ok(2, 'later'))
+  })
+
+  it('closes the client whose unread answers would pass the limit of all clients together', async () => {
+    const { registry, path, log } = await serve({ responseBytesTotalMax: 10 * 1024 * 1024 })
+    const gates = [deferred<string>(), deferred<string>()]
+    const begun = [deferred(), deferred()]
+    registry.register(
+      'big',
+      { states: 'any', params: { type: 'object', properties: { n: { type: 'integer' } } } },
+      ({ n }: { n: 0 | 1 }) => {
+        begun[n]?.resolve()
+        return gates[n]?.promise
+      },
+    )
+    const clients = [await rawClient(path), await rawClient(path)]
+    for (const [n, client] of clients.entries()) {
+      client.socket.pause()
+      client.socket.write(request(n, 'big', { n }))
+      await begun[n]?.promise
+      gates[n]?.resolve('x'.repeat(6 * 1024 * 1024))
+      await eventLoopTurns()
+    }
+    for (const client of clients) client.socket.resume()
+    expect(await clients[1]?.closed()).toBe('')
+    expect((await clients[0]?.lines(1))?.length).toBeGreaterThan(6 * 1024 * 1024)
+    expect(log.lines.filter(line => line.includes('of answers unread'))).toHaveLength(1)
   })
 
   it('answers an internal error for a result of more than 32 MiB', async () => {
@@ -206,7 +254,7 @@ describe('RpcServer on its socket', () => {
     registry.register('huge', { states: 'any' }, () => 'x'.repeat(33 * 1024 * 1024))
     const client = await rawClient(path)
     client.socket.write(request(1, 'huge'))
-    expect(await client.until(lines(1))).toBe('{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"Internal error"}}\n')
+    expect(await client.lines(1)).toBe('{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"Internal error"}}\n')
     expect(log.lines.at(-1)).toContain('huge: its result cannot be sent')
   })
 
@@ -216,17 +264,17 @@ describe('RpcServer on its socket', () => {
     for (let i = 0; i < 64; i++) {
       const client = await rawClient(path)
       client.socket.write(request(i, 'later'))
-      await client.until(lines(1))
+      await client.lines(1)
       clients.push(client)
     }
     const late = await rawClient(path)
     late.socket.write(request('late', 'later'))
     clients[5]?.socket.write(request('again', 'later'))
-    await clients[5]?.until(lines(2))
+    await clients[5]?.lines(2)
     expect(late.received()).toBe('')
     expect(server.connections).toEqual({ served: 64, waiting: 1 })
     clients[0]?.socket.destroy()
-    expect(await late.until(lines(1))).toBe(ok('late', 'later'))
+    expect(await late.lines(1)).toBe(ok('late', 'later'))
   })
 
   it('finishes the requests in work before it closes, then leaves no file', async () => {
@@ -252,7 +300,7 @@ describe('RpcServer on its socket', () => {
     registry.register('never', { states: 'any' }, () => new Promise<void>(() => undefined))
     const client = await rawClient(path)
     client.socket.write(request(1, 'never') + request(2, 'later'))
-    await client.until(lines(1))
+    await client.lines(1)
     await server.close({ timeoutMs: 10 })
     expect(log.lines.at(-1)).toContain('closed with 1 requests of a client in work after 10 ms')
     await client.closed()
@@ -270,7 +318,7 @@ describe('RpcServer on its socket', () => {
     }
     const client = await rawClient(path)
     client.socket.write(request(1, 'later'))
-    expect(await client.until(lines(1))).toBe(ok(1, 'later'))
+    expect(await client.lines(1)).toBe(ok(1, 'later'))
   })
 })
 
@@ -331,7 +379,7 @@ describe('the socket path', () => {
     await listen(path)
     const client = await rawClient(path)
     client.socket.write(request(1, 'later'))
-    expect(await client.until(lines(1))).toBe(ok(1, 'later'))
+    expect(await client.lines(1)).toBe(ok(1, 'later'))
     expect(readFileSync(`${path}.lock`, 'utf8')).toMatch(new RegExp(`^${process.pid}\\b`))
     expect(readdirSync(join(path, '..')).sort()).toEqual(['rpc.sock', 'rpc.sock.lock'])
   })

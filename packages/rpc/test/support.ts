@@ -28,6 +28,11 @@ export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T)
   return { promise, resolve, reject }
 }
 
+/** Lets the event loop go round often enough for what has been written to be read, and would be answered. */
+export async function eventLoopTurns(): Promise<void> {
+  for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+}
+
 /** A registry with an echo, a sum, a failure of each kind, and a log that keeps its lines. */
 export function echoRegistry(): { registry: RpcRegistry; log: TestLog } {
   const log = testLog()
@@ -83,8 +88,8 @@ export function tempFolder(): string {
 export interface RawClient {
   readonly socket: Socket
   received(): string
-  /** Resolves when the received text satisfies `test`. */
-  until(test: (text: string) => boolean): Promise<string>
+  /** Resolves when `count` lines have been received. */
+  lines(count: number): Promise<string>
   /** Resolves with all that was received when the server has closed. */
   closed(): Promise<string>
 }
@@ -93,12 +98,14 @@ export function rawClient(path: string): Promise<RawClient> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path, allowHalfOpen: true })
     let text = ''
+    let lineCount = 0
     let closed = false
     const checks = new Set<() => void>()
     const wake = () => checks.forEach(check => check())
     socket.setEncoding('utf8')
     socket.on('data', (chunk: string) => {
       text += chunk
+      lineCount += chunk.split('\n').length - 1
       wake()
     })
     const end = () => {
@@ -122,7 +129,7 @@ export function rawClient(path: string): Promise<RawClient> {
       socket.off('error', reject)
       socket.on('error', end)
       cleanup(() => socket.destroy())
-      resolve({ socket, received: () => text, until: test => when(() => test(text)), closed: () => when(() => closed) })
+      resolve({ socket, received: () => text, lines: count => when(() => lineCount >= count), closed: () => when(() => closed) })
     })
   })
 }

@@ -81,7 +81,7 @@ function registerStartInit(registry: RpcRegistry, startInit: () => Promise<void>
     'framework_start_init',
     { states: 'startup', description: 'Initialises the framework: from STARTUP to RUNTIME.' },
     async () => {
-      if (started) throw new BdevError('EALREADY', 'framework_start_init: it was called before')
+      if (started) throw new BdevError('EALREADY', 'the framework is being initialised already')
       started = true
       try {
         await startInit()

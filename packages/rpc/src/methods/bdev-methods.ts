@@ -117,10 +117,9 @@ async function getBdevs(host: Host, { name, timeout = 0 }: GetBdevsParams): Prom
 
 function getIostat(host: Host, { names, per_channel = false, reset_mode = 'none' }: GetIostatParams): JsonObject {
   if (per_channel && names?.length !== 1) {
-    throw new BdevError('EINVAL', `bdev_get_iostat: wanted exactly one name with per_channel, found ${names?.length ?? 'none'}`)
+    throw new BdevError('EINVAL', `wanted exactly one name with per_channel, found ${names?.length ?? 'none'}`)
   }
-  if (reset_mode !== 'none')
-    throw new BdevError('ENOTSUP', `bdev_get_iostat: reset_mode "${reset_mode}" is not there yet; use "none"`)
+  if (reset_mode !== 'none') throw new BdevError('ENOTSUP', `reset_mode "${reset_mode}" is not there yet; use "none"`)
   const bdevs = names?.map(name => {
     const bdev = findOpenable(host, name)
     if (bdev === undefined) throw noSuchBdev(name)
@@ -146,12 +145,10 @@ function iostatJson(bdev: Bdev): JsonObject {
 function examine(host: Host, name: string): boolean {
   const { examine: examination } = host
   if (examination.auto) {
-    throw new BdevError(
-      'EINVAL',
-      `bdev_examine of "${name}": every bdev is examined already; set bdev_auto_examine to false to choose`,
-    )
+    throw new BdevError('EINVAL', `bdev "${name}": every bdev is examined already; set bdev_auto_examine to false to choose`)
   }
-  if (examination.allowList.has(name)) throw new BdevError('EEXIST', `bdev_examine of "${name}": wanted once, found in the list`)
+  if (examination.allowList.has(name))
+    throw new BdevError('EEXIST', `bdev "${name}": wanted once in the list, found there already`)
   examination.allowList.add(name)
   const bdev = findOpenable(host, name)
   if (bdev !== undefined) examination.run(bdev)
