@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import { rmSync } from 'node:fs'
+import { err } from './output.js'
+
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** The first signal asks to stop, the second one ends the process. */
+export class StopSignals {
+  /** Settles with the first signal. */
+  readonly first: Promise<string>
+  #settle: (signal: string) => void = () => undefined
+  #asked = false
+
+  constructor() {
+    this.first = new Promise(resolve => {
+      this.#settle = resolve
+    })
+    for (const signal of STOP_SIGNALS) process.on(signal, () => this.request(signal))
+  }
+
+  /** As the signal would. */
+  request(signal: string): void {
+    if (signal === 'SIGKILL') process.kill(process.pid, 'SIGKILL')
+    if (this.#asked) {
+      err(`bdev: second ${signal}: ended at once; what clients had in flight is lost`)
+      process.exit(1)
+    }
+    this.#asked = true
+    this.#settle(signal)
+  }
+}
+
+/** Files that are removed when the process ends, in whatever way it does. A server that stops removes its own before. */
+export class ExitCleanup {
+  readonly #paths = new Set<string>()
+  readonly #onExit = (): void => {
+    for (const path of this.#paths) rmSync(path, { force: true, recursive: true })
+    this.#paths.clear()
+  }
+
+  constructor() {
+    process.once('exit', this.#onExit)
+  }
+
+  /** Removes `path` at the end. */
+  add(path: string): void {
+    this.#paths.add(path)
+  }
+
+  /** All servers have stopped: another process may use the paths from now on. */
+  forget(path: string): void {
+    this.#paths.delete(path)
+  }
+}
