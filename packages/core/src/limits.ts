@@ -6,6 +6,8 @@ export const IO_POOL_SIZE = 65_535
 export const IO_CACHE_SIZE = 256
 /** A thread takes from and gives back to the shared pool in steps of this many I/Os. */
 export const IO_CREDIT_STEP = 64
+/** I/O objects made at once. */
+export const IO_SLAB = 32
 /** Messages run before the clock is read again. */
 export const MESSAGE_BATCH = 64
 /** Messages of one turn at most; then the event loop has its turn. */

@@ -152,7 +152,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
       throw new BdevError('EINVAL', `getIoChannel of module "${this.module.name}" for bdev "${this.name}": wanted a channel or null, found ${String(moduleChannel)}`)
     }
     const shared = this.host.sharedResource(thread, moduleChannel)
-    const ch = new BdevChannel(this, thread, moduleChannel, shared, this.host.ioPool(thread, this.module))
+    const ch = new BdevChannel(this, thread, moduleChannel, shared, this.host.budget)
     if (this.host.strict) ch.flags |= ChannelFlag.Strict
     if (this.resetInProgress !== null) ch.flags |= ChannelFlag.Reset
     if (shared.queue.length > 0) ch.flags |= ChannelFlag.Nomem

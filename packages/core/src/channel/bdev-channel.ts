@@ -3,7 +3,7 @@
 import type { IoChannel } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { BdevIo } from '../io/bdev-io.js'
-import type { IoPool } from '../io/io-pool.js'
+import { IoPool, type IoBudget } from '../io/io-pool.js'
 import { createStat } from '../stat/io-stat.js'
 import type { SpdkThread } from '../thread/thread.js'
 import type { SharedResource } from './shared-resource.js'
@@ -26,6 +26,8 @@ export class BdevChannel {
   readonly thread: SpdkThread
   /** The function table of the bdev's module. */
   readonly fn: Bdev['fn']
+  /** Its `submitRequest`: here, because tables of many modules have many shapes. */
+  readonly submitRequest: (this: Bdev['fn'], channelCtx: any, io: BdevIo) => unknown
   readonly moduleChannel: IoChannel
   readonly moduleCtx: unknown
   readonly shared: SharedResource
@@ -40,15 +42,16 @@ export class BdevChannel {
   /** Counters, see `io-stat`. */
   readonly stat = createStat()
 
-  constructor(bdev: Bdev, thread: SpdkThread, moduleChannel: IoChannel, shared: SharedResource, pool: IoPool) {
+  constructor(bdev: Bdev, thread: SpdkThread, moduleChannel: IoChannel, shared: SharedResource, budget: IoBudget) {
     this.bdev = bdev
     this.thread = thread
     this.fn = bdev.fn
     this.moduleChannel = moduleChannel
     this.moduleCtx = moduleChannel.ctx
     this.shared = shared
-    this.pool = pool
-    this.submitted = new BdevIo(pool)
+    this.submitRequest = bdev.fn.submitRequest
+    this.pool = new IoPool(this, budget)
+    this.submitted = new BdevIo(this.pool)
     this.submitted.prev = this.submitted
     this.submitted.next = this.submitted
   }

@@ -3,7 +3,7 @@
 import type { IoChannel } from '@bdevkit/module-sdk'
 import { IoStatus } from '@bdevkit/module-sdk'
 import { NOMEM_POLL_US, NOMEM_THRESHOLD } from '../limits.js'
-import type { BdevIo } from '../io/bdev-io.js'
+import { IoFlag, type BdevIo } from '../io/bdev-io.js'
 import { sendToModule } from '../io/io-submit.js'
 import { finishIo } from '../io/io-complete.js'
 import type { Poller } from '../thread/poller.js'
@@ -41,6 +41,7 @@ export class SharedResource {
     io.status = IoStatus.Pending
     io.nvmeCdw0 = 0
     io.numRetries++
+    io.flags |= IoFlag.Details
     this.queue.unshift(io)
     this.#flag(true)
     const outstanding = this.outstanding

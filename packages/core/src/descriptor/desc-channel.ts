@@ -4,14 +4,16 @@ import type { DescChannel as SdkDescChannel, IoCallback, IoWaitEntry, Iov } from
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { BdevChannel } from '../channel/bdev-channel.js'
-import type { BdevIo } from '../io/bdev-io.js'
+import { IoPhase, type BdevIo } from '../io/bdev-io.js'
 import { startAbort } from '../io/io-abort.js'
-import { finishLater, submitIo } from '../io/io-submit.js'
+import { finishLater, submitIo, submitReturned, submitThrew, submitUncommon } from '../io/io-submit.js'
 import { queueIoWaiter } from '../io/io-wait.js'
 import type { IoChannel } from '../thread/io-device.js'
 import type { SpdkThread } from '../thread/thread.js'
 import { Access } from './access.js'
 import type { Desc } from './desc.js'
+
+const NO_IOVS: readonly Iov[] = []
 
 /** A descriptor's channel on one thread: the submission API. Checks here, once; nothing below checks again. */
 export class DescChannel implements SdkDescChannel {
@@ -43,26 +45,26 @@ export class DescChannel implements SdkDescChannel {
   }
 
   readBlocks<Arg>(buf: Uint8Array, bufOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
-    return submitBuffer(this, IoType.Read, Access.Read, buf, bufOff, offsetBlocks, numBlocks, cb, arg)
+    return submitRw(this, IoType.Read, Access.Read, buf, bufOff, NO_IOVS, 0, offsetBlocks, numBlocks, cb, arg)
   }
 
   writeBlocks<Arg>(buf: Uint8Array, bufOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
-    return submitBuffer(this, IoType.Write, Access.Write, buf, bufOff, offsetBlocks, numBlocks, cb, arg)
+    return submitRw(this, IoType.Write, Access.Write, buf, bufOff, NO_IOVS, 0, offsetBlocks, numBlocks, cb, arg)
   }
 
   readvBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
     if (iovCnt === 0 && !this.bdev.lendsReadBuffers && numBlocks > 0) return -ERRNO.EINVAL
-    return submitVector(this, IoType.Read, Access.Read, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+    return submitRw(this, IoType.Read, Access.Read, null, 0, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
   }
 
   writevBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
     if (iovCnt === 0 && numBlocks > 0) return -ERRNO.EINVAL
-    return submitVector(this, IoType.Write, Access.Write, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+    return submitRw(this, IoType.Write, Access.Write, null, 0, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
   }
 
   comparevBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
     if (iovCnt === 0 && numBlocks > 0) return -ERRNO.EINVAL
-    return submitVector(this, IoType.Compare, Access.Read, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+    return submitRw(this, IoType.Compare, Access.Read, null, 0, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
   }
 
   unmapBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
@@ -107,42 +109,16 @@ export class DescChannel implements SdkDescChannel {
   }
 }
 
-function submitBuffer<Arg>(
+/**
+ * The hot path of READ, WRITE and COMPARE, written out in one piece: `IoPool.take`, `submitIo` and `sendToModule` with
+ * their common cases. Calls cost more here than lines (see bench/README.md).
+ */
+function submitRw<Arg>(
   channel: DescChannel,
   type: number,
   access: number,
-  buf: Uint8Array,
+  buf: Uint8Array | null,
   bufOff: number,
-  offsetBlocks: number,
-  numBlocks: number,
-  cb: IoCallback<Arg>,
-  arg: Arg,
-): number {
-  const bdev = channel.bdev
-  if ((channel.desc.access & access) === 0) return -ERRNO.EBADF
-  if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
-  const len = numBlocks * bdev.blockSizeBytes
-  if (!(bufOff >= 0 && bufOff + len <= buf.length)) return -ERRNO.EINVAL
-  if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
-  const io = channel.ch.pool.take()
-  if (io === null) return -ERRNO.ENOMEM
-  fill(channel, io, type, offsetBlocks, numBlocks, cb, arg)
-  const own = io.own
-  const iov = own[0]!
-  iov.buf = buf
-  iov.off = bufOff
-  iov.len = len
-  io.iovs = own
-  io.iovCnt = 1
-  if (numBlocks !== 0) submitIo(io)
-  else succeedEmpty(io)
-  return 0
-}
-
-function submitVector<Arg>(
-  channel: DescChannel,
-  type: number,
-  access: number,
   iovs: readonly Iov[],
   iovCnt: number,
   offsetBlocks: number,
@@ -150,27 +126,78 @@ function submitVector<Arg>(
   cb: IoCallback<Arg>,
   arg: Arg,
 ): number {
-  const bdev = channel.bdev
+  const ch = channel.ch
+  const bdev = ch.bdev
   if ((channel.desc.access & access) === 0) return -ERRNO.EBADF
   if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
-  if (iovCnt !== 0) {
-    let left = numBlocks * bdev.blockSizeBytes
-    for (let i = 0; i < iovCnt; i++) {
-      const iov = iovs[i]
-      if (iov === undefined || !(iov.off >= 0 && iov.len >= 0 && iov.off + iov.len <= iov.buf.length)) return -ERRNO.EINVAL
-      left -= iov.len
-    }
-    if (left !== 0) return -ERRNO.EINVAL
-  }
+  const len = numBlocks * bdev.blockSizeBytes
+  if (buf === null ? !iovsHold(iovs, iovCnt, len) : !(bufOff >= 0 && bufOff + len <= buf.length)) return -ERRNO.EINVAL
   if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
-  const io = channel.ch.pool.take()
-  if (io === null) return -ERRNO.ENOMEM
-  fill(channel, io, type, offsetBlocks, numBlocks, cb, arg)
-  io.iovs = iovs
-  io.iovCnt = iovCnt
-  if (numBlocks !== 0) submitIo(io)
-  else succeedEmpty(io)
+  const thread = ch.thread
+  const pool = ch.pool
+  let io = pool.head
+  if (thread.ioCredits === 0 || io === null) {
+    io = pool.take()
+    if (io === null) return -ERRNO.ENOMEM
+  } else {
+    thread.ioCredits--
+    pool.head = io.poolNext
+  }
+  if (buf === null) {
+    io.iovs = iovs
+    io.iovCnt = iovCnt
+  } else {
+    const iov = io.own[0]!
+    iov.buf = buf
+    iov.off = bufOff
+    iov.len = len
+    io.iovs = io.own
+    io.iovCnt = 1
+  }
+  io.channel = channel
+  io.type = type
+  io.offsetBlocks = offsetBlocks
+  io.numBlocks = numBlocks
+  io.cb = cb
+  io.cbArg = arg
+  io.status = IoStatus.Pending
+  if (numBlocks === 0) {
+    succeedEmpty(io)
+    return 0
+  }
+  const head = ch.submitted
+  const last = head.prev!
+  io.prev = last
+  io.next = head
+  last.next = io
+  head.prev = io
+  io.submitTickMs = thread.tickMs
+  if (ch.flags !== 0 || (bdev.fastTypes & (1 << type)) === 0) {
+    submitUncommon(ch, io)
+    return 0
+  }
+  ch.outstanding++
+  io.phase = IoPhase.Submitting
+  try {
+    const returned: unknown = ch.submitRequest.call(ch.fn, ch.moduleCtx, io)
+    if (returned !== undefined) submitReturned(io, returned)
+  } catch (thrown) {
+    submitThrew(io, thrown)
+  }
+  if (io.phase === IoPhase.Submitting) io.phase = IoPhase.Outstanding
   return 0
+}
+
+/** Whether the first `iovCnt` elements are `len` bytes of existing memory. None at all asks to borrow. */
+function iovsHold(iovs: readonly Iov[], iovCnt: number, len: number): boolean {
+  if (iovCnt === 0) return true
+  let left = len
+  for (let i = 0; i < iovCnt; i++) {
+    const iov = iovs[i]
+    if (iov === undefined || !(iov.off >= 0 && iov.len >= 0 && iov.off + iov.len <= iov.buf.length)) return false
+    left -= iov.len
+  }
+  return left === 0
 }
 
 function submitRange<Arg>(channel: DescChannel, type: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
@@ -189,8 +216,6 @@ function submitRange<Arg>(channel: DescChannel, type: number, offsetBlocks: numb
 }
 
 function fill<Arg>(channel: DescChannel, io: BdevIo, type: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): void {
-  io.bdev = channel.bdev
-  io.ch = channel.ch
   io.channel = channel
   io.type = type
   io.offsetBlocks = offsetBlocks
@@ -198,7 +223,6 @@ function fill<Arg>(channel: DescChannel, io: BdevIo, type: number, offsetBlocks:
   io.cb = cb
   io.cbArg = arg
   io.status = IoStatus.Pending
-  io.numRetries = 0
 }
 
 /** An I/O of no blocks succeeds without its module. */

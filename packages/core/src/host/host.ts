@@ -10,7 +10,7 @@ import type { BdevChannel } from '../channel/bdev-channel.js'
 import { SharedResource } from '../channel/shared-resource.js'
 import { Desc } from '../descriptor/desc.js'
 import { Examine } from '../examine/examine.js'
-import { IoBudget, IoPool } from '../io/io-pool.js'
+import { IoBudget } from '../io/io-pool.js'
 import { IO_CACHE_SIZE, IO_POOL_SIZE, SIZE_MAX, ZERO_BUFFER_BYTES } from '../limits.js'
 import { consoleSink, createLogger, describeThrown, type LogSink } from '../log.js'
 import { finishModules, initModules } from '../module/module-lifecycle.js'
@@ -84,7 +84,6 @@ export class Host {
   state: HostState = 'startup'
   readonly #onNotification: HostOptions['onNotification']
   readonly #shared = new Map<SdkIoChannel, SharedResource>()
-  readonly #pools = new Map<SpdkThread, Map<ModuleRecord, IoPool>>()
   readonly #unregistering = new Set<Promise<void>>()
   #zeroes: DmaBuffer | undefined
   #ownBytes = 0
@@ -346,15 +345,6 @@ export class Host {
   channelGone(ch: BdevChannel): void {
     ch.shared.removeChannel(ch)
     if (ch.shared.channels.length === 0) this.#shared.delete(ch.moduleChannel)
-  }
-
-  /** @internal */
-  ioPool(thread: SpdkThread, module: ModuleRecord): IoPool {
-    let pools = this.#pools.get(thread)
-    if (pools === undefined) this.#pools.set(thread, (pools = new Map()))
-    let pool = pools.get(module)
-    if (pool === undefined) pools.set(module, (pool = new IoPool(thread, module, this.budget)))
-    return pool
   }
 
   /** 1 MiB of zeroes to write from. @internal */

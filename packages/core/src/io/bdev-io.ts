@@ -6,7 +6,7 @@ import type { Bdev } from '../bdev/bdev.js'
 import type { BdevChannel } from '../channel/bdev-channel.js'
 import type { DescChannel } from '../descriptor/desc-channel.js'
 import type { SpdkThread } from '../thread/thread.js'
-import { completeUncommon, finishIo, misuse } from './io-complete.js'
+import { completeUncommon, finishGuarded, finishIo, misuse } from './io-complete.js'
 import { freeUncommon } from './io-free.js'
 import { forwardIo } from './io-forward.js'
 import type { IoPool } from './io-pool.js'
@@ -57,6 +57,8 @@ export const IoFlag = {
   Retire: 8,
   /** An emulation's buffer is freed with it. */
   HasBuffer: 16,
+  /** Details of a failure, or a count of retries, are set. */
+  Details: 32,
 } as const
 
 /**
@@ -64,7 +66,7 @@ export const IoFlag = {
  * shape. Fields up to `ctx` are the module's to read; the others are the framework's.
  */
 export class BdevIo implements SdkBdevIo {
-  bdev: Bdev = null as unknown as Bdev
+  readonly bdev: Bdev
   type = 0
   offsetBlocks = 0
   numBlocks = 0
@@ -74,7 +76,7 @@ export class BdevIo implements SdkBdevIo {
   ctx: any = null
   channel: DescChannel = null as unknown as DescChannel
 
-  ch: BdevChannel = null as unknown as BdevChannel
+  readonly ch: BdevChannel
   cb: IoDone = noCallback
   cbArg: any = null
   phase: number = IoPhase.Free
@@ -106,6 +108,8 @@ export class BdevIo implements SdkBdevIo {
 
   constructor(pool: IoPool) {
     this.pool = pool
+    this.ch = pool.ch
+    this.bdev = pool.ch.bdev
     this.own = [new Iov(NO_BYTES, 0, 0)]
     this.iovs = this.own
   }
@@ -136,11 +140,25 @@ export class BdevIo implements SdkBdevIo {
     }
     const thread = ch.thread
     if (phase === IoPhase.Submitting) thread.sendMsg(finishIo, this)
-    else if (thread.reactor.current === thread) finishIo(this)
-    else thread.execMsg(finishIo, this)
+    else if (thread.reactor.current === thread) finishGuarded(this)
+    else thread.execMsg(finishGuarded, this)
+  }
+
+  /** As `complete(Success)`, from the framework's own callback of a child: nothing of a module is on the stack. */
+  completeForwarded(): void {
+    const ch = this.ch
+    if (this.phase !== IoPhase.Outstanding || ch.flags !== 0) {
+      this.complete(IoStatus.Success)
+      return
+    }
+    this.status = IoStatus.Success
+    this.phase = IoPhase.Completed
+    ch.outstanding--
+    finishIo(this)
   }
 
   completeNvme(cdw0: number, sct: number, sc: number): void {
+    this.flags |= IoFlag.Details
     this.nvmeCdw0 = cdw0
     this.nvmeSct = sct
     this.nvmeSc = sc
@@ -150,23 +168,31 @@ export class BdevIo implements SdkBdevIo {
   }
 
   completeScsi(scsiStatus: number, senseKey: number, asc: number, ascq: number): void {
+    this.flags |= IoFlag.Details
     this.scsiSense = [scsiStatus, senseKey, asc, ascq]
     this.complete(scsiStatus === 0 ? IoStatus.Success : IoStatus.ScsiError)
   }
 
   completeAio(errno: number): void {
-    this.aioErrno = errno
+    this.setErrno(errno)
     this.complete(errno === 0 ? IoStatus.Success : IoStatus.AioError)
   }
 
   completeFrom(child: SdkBdevIo): void {
     const from = child as BdevIo
+    this.flags |= IoFlag.Details
     this.nvmeCdw0 = from.nvmeCdw0
     this.nvmeSct = from.nvmeSct
     this.nvmeSc = from.nvmeSc
     this.aioErrno = from.aioErrno
     this.scsiSense = from.scsiSense
     this.complete(from.status)
+  }
+
+  /** Keeps a negative errno for a completion with `AioError`. */
+  setErrno(errno: number): void {
+    this.flags |= IoFlag.Details
+    this.aioErrno = errno
   }
 
   forward(base: DescChannel, offsetBlocks = 0): void {

@@ -73,8 +73,6 @@ function sendParts(io: BdevIo): void {
       return
     }
     const at = parts.next++
-    child.bdev = io.bdev
-    child.ch = ch
     child.channel = io.channel
     child.type = IoType.Abort
     child.offsetBlocks = 0

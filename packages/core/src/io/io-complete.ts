@@ -7,7 +7,10 @@ import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { resetCompleted } from './io-reset.js'
 import { restoreBuffers } from './io-strict.js'
 
-/** The one way up: takes the I/O off its channel, counts it, and calls the submitter. On the I/O's thread. */
+/**
+ * The one way up: takes the I/O off its channel, counts it, and calls the submitter. On the I/O's thread. What the callback
+ * throws goes to the caller: the message loop, or `finishGuarded` where a module's code is in between.
+ */
 export function finishIo(io: BdevIo): void {
   const ch = io.ch
   const prev = io.prev!
@@ -29,14 +32,31 @@ export function finishIo(io: BdevIo): void {
   } else {
     countError(io.bdev.ioErrors, io.status)
   }
-  if ((io.flags & IoFlag.Shadow) !== 0) restoreBuffers(io)
   io.phase = IoPhase.Completed
+  if (ch.flags !== 0) finishUncommon(io, ok)
+  else io.cb(io, ok, io.cbArg)
+}
+
+/** As `finishIo`, called from a module's `complete()`: what the submitter's callback throws must not unwind the module. */
+export function finishGuarded(io: BdevIo): void {
+  const bdev = io.bdev
+  const owner = io.channel.desc.owner
+  try {
+    finishIo(io)
+  } catch (thrown) {
+    bdev.host.reportThrow(`the completion callback of ${owner} on bdev "${bdev.name}"`, thrown)
+  }
+}
+
+/** Something special goes on with the channel. */
+function finishUncommon(io: BdevIo, ok: boolean): void {
+  const ch = io.ch
+  if ((io.flags & IoFlag.Shadow) !== 0) restoreBuffers(io)
   try {
     io.cb(io, ok, io.cbArg)
-  } catch (thrown) {
-    ch.bdev.host.reportThrow(`the completion callback of ${io.channel === null ? 'the framework' : io.channel.desc.owner} on bdev "${ch.bdev.name}"`, thrown)
+  } finally {
+    if ((ch.flags & ChannelFlag.Unused) !== 0 && ch.idle) ch.bdev.channelIdle(ch)
   }
-  if ((ch.flags & ChannelFlag.Unused) !== 0 && ch.idle) ch.bdev.channelIdle(ch)
 }
 
 /** A completion on a channel where something special goes on, or with a special status. `phase` is what it was before. */
@@ -64,7 +84,7 @@ export function completeUncommon(io: BdevIo, phase: number): void {
     }
   }
   if (phase === IoPhase.Submitting) ch.thread.sendMsg(finishIo, io)
-  else ch.thread.execMsg(finishIo, io)
+  else ch.thread.execMsg(finishGuarded, io)
   if ((ch.flags & ChannelFlag.Nomem) !== 0) ch.shared.retry()
 }
 

@@ -12,7 +12,7 @@ export function emulateIo(io: BdevIo): void {
   if (io.type === IoType.WriteZeroes) startWriteZeroes(io)
   else if (io.type === IoType.Compare) startCompare(io)
   else {
-    io.aioErrno = -ERRNO.ENOTSUP
+    io.setErrno(-ERRNO.ENOTSUP)
     finishLater(io, IoStatus.AioError)
   }
 }
@@ -67,7 +67,7 @@ function zeroesWritten(child: BdevIo, success: boolean, io: BdevIo): void {
     parts.status = child.status
     io.nvmeSct = child.nvmeSct
     io.nvmeSc = child.nvmeSc
-    io.aioErrno = child.aioErrno
+    io.setErrno(child.aioErrno)
   }
   child.free()
   if (parts.status === IoStatus.Success && parts.leftBlocks > 0) sendZeroes(io)
@@ -82,7 +82,7 @@ function startCompare(io: BdevIo): void {
   const host = io.bdev.host
   const buffer = host.dma.alloc(io.numBlocks * io.bdev.blockSizeBytes, Math.max(64, io.bdev.requiredAlignmentBytes))
   if (buffer === undefined) {
-    io.aioErrno = -ERRNO.ENOMEM
+    io.setErrno(-ERRNO.ENOMEM)
     finishLater(io, IoStatus.AioError)
     return
   }
@@ -124,13 +124,10 @@ function compareRead(child: BdevIo, success: boolean, io: BdevIo): void {
 function takeChild(io: BdevIo): BdevIo | null {
   const child = io.ch.pool.take()
   if (child === null) return null
-  child.bdev = io.bdev
-  child.ch = io.ch
   child.channel = io.channel
   child.iovs = child.own
   child.iovCnt = 1
   child.status = IoStatus.Pending
-  child.numRetries = 0
   child.cbArg = io
   return child
 }

@@ -27,8 +27,6 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
   const bdev = ch.bdev
   const type = parent.type
   const offset = parent.offsetBlocks + offsetBlocks
-  child.bdev = bdev
-  child.ch = ch
   child.channel = base
   child.type = type
   child.offsetBlocks = offset
@@ -36,7 +34,6 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
   child.iovs = parent.iovs
   child.iovCnt = parent.iovCnt
   child.status = IoStatus.Pending
-  child.numRetries = 0
   child.cbArg = parent
   if (done === null) {
     child.cb = completeParent
@@ -68,7 +65,7 @@ function completeParent(child: BdevIo, success: boolean, parent: BdevIo): void {
   if (success) {
     if (child.flags === 0) child.free()
     else passLentOn(child, parent)
-    parent.complete(IoStatus.Success)
+    parent.completeForwarded()
   } else {
     parent.completeFrom(child)
     child.free()

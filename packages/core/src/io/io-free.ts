@@ -10,6 +10,14 @@ export function freeUncommon(io: BdevIo): void {
   const flags = io.flags
   const ch = io.ch
   io.flags = 0
+  if ((flags & IoFlag.Details) !== 0) {
+    io.numRetries = 0
+    io.nvmeCdw0 = 0
+    io.nvmeSct = 0
+    io.nvmeSc = 0
+    io.aioErrno = 0
+    io.scsiSense = null
+  }
   if ((flags & IoFlag.HasLender) !== 0) {
     const lender = io.lender!
     io.lender = null

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import { IO_CACHE_SIZE, IO_CREDIT_STEP } from '../limits.js'
+import { IO_CACHE_SIZE, IO_CREDIT_STEP, IO_SLAB } from '../limits.js'
+import type { BdevChannel } from '../channel/bdev-channel.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import type { SpdkThread } from '../thread/thread.js'
 import { BdevIo } from './bdev-io.js'
@@ -24,68 +25,86 @@ export class IoBudget {
     if (this.free < this.reservePerThread) return false
     this.free -= this.reservePerThread
     thread.ioCredits = this.reservePerThread
+    thread.ioCreditsKeep = this.reservePerThread + 2 * IO_CREDIT_STEP
+    thread.ioCreditsMax = thread.ioCreditsKeep
     return true
+  }
+
+  /**
+   * A thread has no credit left: gets it some. While it has waiters only they are served.
+   */
+  refill(thread: SpdkThread): boolean {
+    if (thread.ioWaitHead !== null && !thread.ioWaking) return false
+    const step = Math.min(IO_CREDIT_STEP, this.free)
+    this.free -= step
+    thread.ioCredits += step
+    return step > 0
+  }
+
+  /** A thread has more credits than it keeps, or somebody waits for one. */
+  creditGiven(thread: SpdkThread): void {
+    if (thread.ioWaitHead !== null || thread.ioWaking) {
+      wakeIoWaiters(thread)
+    } else {
+      thread.ioCredits -= IO_CREDIT_STEP
+      this.free += IO_CREDIT_STEP
+    }
   }
 }
 
-/** Free I/Os of one thread whose scratch (`ctx`) is one module's (`createIoContext`). */
+/** Free I/Os of one channel: what never changes for it is set once, the module's scratch (`ctx`) among it. */
 export class IoPool {
+  readonly ch: BdevChannel
   readonly thread: SpdkThread
   readonly module: ModuleRecord
   readonly budget: IoBudget
   head: BdevIo | null = null
 
-  constructor(thread: SpdkThread, module: ModuleRecord, budget: IoBudget) {
-    this.thread = thread
-    this.module = module
+  constructor(ch: BdevChannel, budget: IoBudget) {
+    this.ch = ch
+    this.thread = ch.thread
+    this.module = ch.bdev.module
     this.budget = budget
   }
 
   /** An I/O, or `null` where none is left or others of the thread wait for one. */
   take(): BdevIo | null {
     const thread = this.thread
-    if (thread.ioCredits === 0 || thread.ioWaitHead !== null) {
-      if (!this.#refill()) return null
-    }
-    thread.ioCredits--
     const io = this.head
-    if (io === null) return this.#make()
+    if (thread.ioCredits === 0 || io === null) return this.#takeUncommon()
+    thread.ioCredits--
     this.head = io.poolNext
-    io.poolNext = null
     return io
   }
 
   /** Puts an I/O back; the oldest waiter of the thread gets its turn. */
   give(io: BdevIo): void {
+    const thread = this.thread
     io.poolNext = this.head
     this.head = io
-    this.giveCredit()
+    if (++thread.ioCredits > thread.ioCreditsMax) this.budget.creditGiven(thread)
   }
 
   /** Gives back the right to one I/O whose object is not used again. */
   giveCredit(): void {
     const thread = this.thread
-    if (++thread.ioCredits >= this.budget.reservePerThread + 2 * IO_CREDIT_STEP) {
-      thread.ioCredits -= IO_CREDIT_STEP
-      this.budget.free += IO_CREDIT_STEP
-    }
-    if (thread.ioWaitHead !== null) wakeIoWaiters(thread)
+    if (++thread.ioCredits > thread.ioCreditsMax) this.budget.creditGiven(thread)
   }
 
-  #refill(): boolean {
-    const thread = this.thread
-    if (thread.ioWaitHead !== null && !thread.ioWaking) return false
-    if (thread.ioCredits > 0) return true
-    const step = Math.min(IO_CREDIT_STEP, this.budget.free)
-    this.budget.free -= step
-    thread.ioCredits += step
-    return step > 0
+  #takeUncommon(): BdevIo | null {
+    if (this.thread.ioCredits === 0 && !this.budget.refill(this.thread)) return null
+    if (this.head === null) this.#make()
+    return this.take()
   }
 
-  #make(): BdevIo {
-    const io = new BdevIo(this)
+  /** Makes a slab of I/Os at once: so seldom that the compiler leaves it out of the hot path. */
+  #make(): void {
     const create = this.module.createIoContext
-    if (create !== null) io.ctx = create()
-    return io
+    for (let i = 0; i < IO_SLAB; i++) {
+      const io = new BdevIo(this)
+      if (create !== null) io.ctx = create()
+      io.poolNext = this.head
+      this.head = io
+    }
   }
 }

@@ -27,7 +27,7 @@ export function sendToModule(ch: BdevChannel, io: BdevIo): void {
   ch.outstanding++
   io.phase = IoPhase.Submitting
   try {
-    const returned: unknown = ch.fn.submitRequest(ch.moduleCtx, io)
+    const returned: unknown = ch.submitRequest.call(ch.fn, ch.moduleCtx, io)
     if (returned !== undefined) submitReturned(io, returned)
   } catch (thrown) {
     submitThrew(io, thrown)
@@ -35,7 +35,8 @@ export function sendToModule(ch: BdevChannel, io: BdevIo): void {
   if (io.phase === IoPhase.Submitting) io.phase = IoPhase.Outstanding
 }
 
-function submitUncommon(ch: BdevChannel, io: BdevIo): void {
+/** Enters a channel where something special goes on, or with a type that does not go to the module as it comes. */
+export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
   const type = io.type
   io.phase = IoPhase.Framework
   if (type === IoType.Reset) {
@@ -66,12 +67,12 @@ export function finishLater(io: BdevIo, status: number): void {
 export function failUnsubmitted(io: BdevIo, errno: number): void {
   io.prev = io
   io.next = io
-  io.aioErrno = errno
+  io.setErrno(errno)
   finishLater(io, IoStatus.AioError)
 }
 
 /** A module's promise cannot be waited for here: the I/O fails now and its object is never used again. */
-function submitReturned(io: BdevIo, returned: unknown): void {
+export function submitReturned(io: BdevIo, returned: unknown): void {
   const module = io.pool.module
   const isPromise = typeof (returned as PromiseLike<unknown> | null)?.then === 'function'
   module.distrust()
@@ -83,7 +84,8 @@ function submitReturned(io: BdevIo, returned: unknown): void {
   failWithModule(io)
 }
 
-function submitThrew(io: BdevIo, thrown: unknown): void {
+/** A throw fails the I/O; its object is never used again. */
+export function submitThrew(io: BdevIo, thrown: unknown): void {
   const module = io.pool.module
   module.distrust()
   module.reportThrow(`submitRequest of module "${module.name}" for bdev "${io.bdev.name}"`, thrown)

@@ -13,6 +13,7 @@ export interface IoWaiter extends IoWaitEntry {
 
 /** Queues a waiter, at the tail or, for one that was waiting before, at the head. */
 export function queueIoWaiter(thread: SpdkThread, waiter: IoWaiter, atHead = false): void {
+  thread.ioCreditsMax = -1
   if (thread.ioWaitHead === null) {
     thread.ioWaitHead = waiter
     thread.ioWaitTail = waiter
@@ -39,6 +40,7 @@ export function removeIoWaiters(thread: SpdkThread, parent: BdevIo): boolean {
     else prev.next = waiter.next
     if (thread.ioWaitTail === waiter) thread.ioWaitTail = prev
   }
+  if (thread.ioWaitHead === null) thread.ioCreditsMax = thread.ioCreditsKeep
   return found
 }
 
@@ -64,4 +66,5 @@ function callIoWaiters(thread: SpdkThread): void {
     }
   }
   thread.ioWaking = false
+  if (thread.ioWaitHead === null) thread.ioCreditsMax = thread.ioCreditsKeep
 }

@@ -19,6 +19,10 @@ export class SpdkThread implements Thread {
   tickMs = 0
   /** I/Os that this thread may still take without asking the shared pool. */
   ioCredits = 0
+  /** More credits than this are looked at: `ioCreditsKeep`, or -1 while there are waiters. */
+  ioCreditsMax = 0
+  /** Credits that the thread keeps to itself. */
+  ioCreditsKeep = 0
   /** Submitters that wait for an I/O, oldest first. */
   ioWaitHead: IoWaiter | null = null
   ioWaitTail: IoWaiter | null = null

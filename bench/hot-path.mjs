@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w]
+//   KIND: null, malloc; LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the
+//   framework has seen many shapes. Prints one JSON line {"iops","ns"}; iops counts per second of the main thread on a core.
+import { readFileSync } from 'node:fs'
+import { createHost } from '@bdevkit/core'
+import malloc from '@bdevkit/modules-malloc'
+import nullModule from '@bdevkit/modules-null'
+import passthru from '@bdevkit/modules-passthru'
+import { pollute, useGenerated } from './pollute.mjs'
+
+const [kind = 'null', layers = '0', queueDepth = '32', seconds = '1', direction = 'r'] = process.argv.slice(2)
+const IO_BYTES = 4096
+const BLOCK_BYTES = 512
+const DISK_BYTES = 64 << 20
+const BLOCKS = IO_BYTES / BLOCK_BYTES
+const SLOTS = DISK_BYTES / IO_BYTES
+const WARM_MS = 350
+
+const host = createHost()
+for (const module of [nullModule, malloc, passthru]) host.use(module)
+const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
+await host.init()
+const call = (method, params) => host.modules.find(module => method in (module.instance.handlers ?? {})).instance.handlers[method](params)
+
+const size = { num_blocks: DISK_BYTES / BLOCK_BYTES, block_size: BLOCK_BYTES }
+await call(kind === 'null' ? 'bdev_null_create' : 'bdev_malloc_create', { name: 'base', ...size })
+let top = 'base'
+for (let i = 0; i < Number(layers); i++) {
+  await call('bdev_passthru_create', { name: `pt${i}`, base_bdev_name: top })
+  top = `pt${i}`
+}
+await call('bdev_null_create', { name: 'pollution', ...size })
+await pollute(host, generated, 'pollution')
+
+const desc = host.openBdev(top, { write: true, onEvent: () => {} })
+const channel = desc.getIoChannel()
+const write = direction === 'w'
+let random = 12345
+function nextLba() {
+  random = (Math.imul(random, 1664525) + 1013904223) | 0
+  return ((random >>> 8) % SLOTS) * BLOCKS
+}
+const cpuMs = () => Number.parseInt(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1'), 10) / 1e6
+let done = 0
+let phase = 0
+let startCpu = 0
+let startDone = 0
+function submit(task) {
+  const lba = nextLba()
+  const rc = write
+    ? channel.writeBlocks(task.buf, task.off, lba, BLOCKS, onDone, task)
+    : channel.readBlocks(task.buf, task.off, lba, BLOCKS, onDone, task)
+  if (rc !== 0) throw new Error(`submit: ${rc}`)
+}
+function onDone(io, success, task) {
+  io.free()
+  if (!success) throw new Error(`I/O failed: ${io.status}`)
+  done++
+  submit(task)
+}
+let endMs = performance.now() + WARM_MS
+// The event loop comes round between turns: only there the clock decides.
+function tick() {
+  const now = performance.now()
+  if (now >= endMs) {
+    if (phase++ === 0) {
+      startCpu = cpuMs()
+      startDone = done
+      endMs = now + Number(seconds) * 1000
+    } else {
+      const iops = ((done - startDone) / (cpuMs() - startCpu)) * 1000
+      console.log(JSON.stringify({ iops: Math.round(iops), ns: Number((1e9 / iops).toFixed(1)) }))
+      process.exit(0)
+    }
+  }
+  setImmediate(tick)
+}
+const buffers = host.dma.alloc(Math.max(1 << 20, Number(queueDepth) * IO_BYTES), 4096)
+host.appThread.execMsg(() => {
+  for (let i = 0; i < Number(queueDepth); i++) {
+    submit({ buf: buffers.buf, off: buffers.off + i * IO_BYTES })
+  }
+}, undefined)
+setImmediate(tick)
