@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w]
-//   KIND: null, malloc; LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the
-//   framework has seen many shapes. Prints one JSON line {"iops","ns"}; iops counts per second of the main thread on a core.
+//   KIND: null, malloc; mirror (on two null bdevs), transform (on a null bdev); LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the
+//   framework has seen many shapes. Prints one JSON line {"iops","ns","bytesPerIo"}; iops counts per second of the main thread on a
+//   core; bytesPerIo is what the JavaScript heap grew by, -1 where a collection hid it.
 import { readFileSync } from 'node:fs'
+import { PerformanceObserver } from 'node:perf_hooks'
 import { createHost } from '@bdevkit/core'
 import malloc from '@bdevkit/modules-malloc'
 import nullModule from '@bdevkit/modules-null'
 import passthru from '@bdevkit/modules-passthru'
+import { loadOutside } from './outside.mjs'
 import { pollute, useGenerated } from './pollute.mjs'
 
 const [kind = 'null', layers = '0', queueDepth = '32', seconds = '1', direction = 'r'] = process.argv.slice(2)
@@ -17,15 +20,22 @@ const BLOCKS = IO_BYTES / BLOCK_BYTES
 const SLOTS = DISK_BYTES / IO_BYTES
 const WARM_MS = 350
 
-const host = createHost()
+const host = createHost({ log: (level, source, message) => level === 'error' && console.error(`${source}: ${message}`) })
 for (const module of [nullModule, malloc, passthru]) host.use(module)
+for (const module of await loadOutside(['mirror', 'transform'])) host.use(module)
 const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
 await host.init()
 const call = (method, params) => host.modules.find(module => method in (module.instance.handlers ?? {})).instance.handlers[method](params)
 
 const size = { num_blocks: DISK_BYTES / BLOCK_BYTES, block_size: BLOCK_BYTES }
-await call(kind === 'null' ? 'bdev_null_create' : 'bdev_malloc_create', { name: 'base', ...size })
+await call(kind === 'malloc' ? 'bdev_malloc_create' : 'bdev_null_create', { name: 'base', ...size })
 let top = 'base'
+if (kind === 'mirror') {
+  await call('bdev_null_create', { name: 'second', ...size })
+  top = await call('bdev_mirror_create', { name: 'top', base_bdev_names: ['base', 'second'] })
+} else if (kind === 'transform') {
+  top = await call('bdev_transform_create', { name: 'top', base_bdev_name: 'base' })
+}
 for (let i = 0; i < Number(layers); i++) {
   await call('bdev_passthru_create', { name: `pt${i}`, base_bdev_name: top })
   top = `pt${i}`
@@ -46,6 +56,9 @@ let done = 0
 let phase = 0
 let startCpu = 0
 let startDone = 0
+let startHeap = 0
+let collections = 0
+new PerformanceObserver(list => (collections += phase === 1 ? list.getEntries().length : 0)).observe({ entryTypes: ['gc'] })
 function submit(task) {
   const lba = nextLba()
   const rc = write
@@ -65,12 +78,14 @@ function tick() {
   const now = performance.now()
   if (now >= endMs) {
     if (phase++ === 0) {
+      startHeap = process.memoryUsage().heapUsed
       startCpu = cpuMs()
       startDone = done
       endMs = now + Number(seconds) * 1000
     } else {
       const iops = ((done - startDone) / (cpuMs() - startCpu)) * 1000
-      console.log(JSON.stringify({ iops: Math.round(iops), ns: Number((1e9 / iops).toFixed(1)) }))
+      const grown = (process.memoryUsage().heapUsed - startHeap) / (done - startDone)
+      console.log(JSON.stringify({ iops: Math.round(iops), ns: Number((1e9 / iops).toFixed(1)), bytesPerIo: collections > 0 ? -1 : Number(grown.toFixed(2)) }))
       process.exit(0)
     }
   }

@@ -180,6 +180,10 @@ export class BdevIo implements SdkBdevIo {
 
   completeFrom(child: SdkBdevIo): void {
     const from = child as BdevIo
+    if (from.status === IoStatus.Success) {
+      this.complete(IoStatus.Success)
+      return
+    }
     this.flags |= IoFlag.Details
     this.nvmeCdw0 = from.nvmeCdw0
     this.nvmeSct = from.nvmeSct
