@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { parameterTables } from '@bdevkit/conformance'
 import { bdevInfoJson, createHost, type Host } from '@bdevkit/core'
-import { defineBdevModule, IoType } from '@bdevkit/module-sdk'
+import { defineBdevModule, IoType, type BdevIo } from '@bdevkit/module-sdk'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import nullModule from '../src/index.js'
 
@@ -132,7 +132,7 @@ describe('a read without buffers', () => {
     await create(small)
     const desc = host.openBdev('Null0', { onEvent() {} })
     const channel = desc.getIoChannel()!
-    const held: { free(): void }[] = []
+    const held: BdevIo[] = []
     for (const numBlocks of [1, 128, 129, 65_536, 204_800]) {
       await new Promise<void>(resolve => {
         channel.readvBlocks([], 0, 0, numBlocks, (io, success) => {
@@ -144,7 +144,10 @@ describe('a read without buffers', () => {
           resolve()
         }, null)
       })
+      const foreign = host.dma.alloc(65_536)!
+      host.accel.fill(foreign.buf, foreign.off, 0xff, foreign.len)
     }
+    expect(held.filter(({ iovs: [lent] }) => !host.accel.isZero(lent!.buf, lent!.off, lent!.len))).toEqual([])
     for (const io of held) io.free()
     channel.put()
     desc.close()
