@@ -123,7 +123,8 @@ export class PerfRun {
     this.complete = this.verify ? onVerifyDone : latency === null ? onDone : onTimedDone
     for (const task of this.tasks) {
       task.startedMs = performance.now()
-      next(task)
+      if (this.verify) startVerify(task)
+      else next(task)
     }
   }
 
@@ -149,12 +150,8 @@ export class PerfRun {
 }
 
 /** Chooses what the task does now, and submits it. */
-export function next(task: PerfTask): void {
+function next(task: PerfTask): void {
   const run = task.run
-  if (run.verify) {
-    startVerify(task)
-    return
-  }
   let slot
   if (run.random) {
     slot = drawSlot(run)
@@ -246,7 +243,7 @@ function onVerifyDone(io: BdevIo, success: boolean, task: PerfTask): void {
     retire(task)
     return
   }
-  next(task)
+  startVerify(task)
 }
 
 function ioFailed(io: BdevIo, task: PerfTask): void {

@@ -35,12 +35,13 @@ export async function run(args: readonly string[]): Promise<number> {
 function grammar(done: (status: number) => void): Command {
   const program = new Command('bdev')
     .description(
-      'Block devices as packages: a stack file composes them, "serve" gives them to real clients over NBD and to control\n' +
+      'Block devices as packages: a stack file composes them, "serve" gives them to real clients over NBD and to control ' +
         "planes over SPDK's JSON-RPC.",
     )
     .version(`bdev ${cliVersion()}`, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'bdev:')) })
     .showHelpAfterError('(add --help to see how it is used)')
     .exitOverride()
   addServe(program, done)
@@ -62,7 +63,7 @@ function addServe(program: Command, done: (status: number) => void): void {
     .command('serve')
     .summary('serve a stack over NBD and JSON-RPC')
     .description(
-      'Brings up the bdevs of a stack file and serves them until it is stopped. The first SIGINT or SIGTERM lets clients\n' +
+      'Brings up the bdevs of a stack file and serves them until it is stopped. The first SIGINT or SIGTERM lets clients ' +
         'finish what they have in flight, the second one ends at once.',
     )
     .option('-c, --config <file>', "stack file: SPDK's JSON configuration, optionally with a list of modules")
@@ -130,7 +131,7 @@ function addPerf(program: Command, done: (status: number) => void): void {
     .command('perf')
     .summary('measure a bdev')
     .description(
-      "SPDK's bdevperf: keeps a number of I/Os in flight on a bdev, from one thread, without any network between. Two passes of\n" +
+      "SPDK's bdevperf: keeps a number of I/Os in flight on a bdev, from one thread, without any network between. Two passes of " +
         'the same length: the first counts, the second reads the clock for each I/O. Writes and verify destroy what the bdev holds.',
     )
     .requiredOption('-c, --config <file>', 'stack file')
@@ -158,7 +159,7 @@ function addModules(program: Command, done: (status: number) => void): void {
     .command('modules')
     .summary('list the module packages that are found')
     .description(
-      'Lists the modules that "serve" would load here: where each was found, its version, the SDK it was built for, and why a\n' +
+      'Lists the modules that "serve" would load here: where each was found, its version, the SDK it was built for, and why a ' +
         'module is refused. Exit status 1 where one is.',
     )
     .option('-c, --config <file>', 'stack file, for its list of modules and the methods it calls')

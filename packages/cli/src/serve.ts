@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdtempSync } from 'node:fs'
+import { fstatSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Bdev, Host } from '@bdevkit/core'
@@ -58,6 +58,7 @@ function checkOptions(options: ServeOptions): void {
       if (given) throw new UsageError(`--stdio and --${name} do not go together: standard output is the client's`)
     }
   }
+  if (stdio === true) refuseFiles()
   if (run !== undefined && json === true) throw new UsageError("--run and --json do not go together: standard output is the command's")
   const serves = nbd.length > 0 || stdio === true || run !== undefined
   if (!serves && exports.length > 0) throw new UsageError('--export: say where to serve it, with --nbd, --run or --stdio')
@@ -71,6 +72,15 @@ function checkOptions(options: ServeOptions): void {
       `--nbd ${nbdUri(address, '')}: NBD has neither encryption nor passwords here, and this address can be reached from ` +
         'other machines: whoever reaches it reads and writes all exports. Use 127.0.0.1, or say --insecure-listen',
     )
+  }
+}
+
+/** Only pipes and sockets tell when the other side reads; a terminal or a file is no client. */
+function refuseFiles(): void {
+  for (const [fd, name] of [[0, 'input'], [1, 'output']] as const) {
+    const stat = fstatSync(fd)
+    if (stat.isFIFO() || stat.isSocket()) continue
+    throw new UsageError(`--stdio: wanted an NBD client at the other end of standard ${name}, found neither a pipe nor a socket`)
   }
 }
 
