@@ -2,6 +2,7 @@
 import type { ClaimType, IoType } from './constants.js'
 import type { Bdev, BdevDesc, BdevGeometry, BdevSpec, DescChannel, OpenOptions } from './bdev.js'
 import type { Accel, Dma, Iov } from './dma.js'
+import type { PartBase, PartBaseSpec } from './part.js'
 import type { RpcCall } from './rpc.js'
 import type { IoDevice, IoDeviceSpec, Thread } from './thread.js'
 
@@ -131,6 +132,11 @@ export interface BdevHost {
   notifyBlockcntChange(bdev: Bdev, numBlocks: number): void
   /** Registers an I/O device, whose channels carry a module's per-thread state. */
   registerIoDevice<Ctx>(spec: IoDeviceSpec<Ctx>): IoDevice<Ctx>
+  /**
+   * Opens a bdev to make parts of it.
+   * @throws BdevError ENODEV unknown or being removed.
+   */
+  openPartBase<Ctx>(name: string, spec?: PartBaseSpec<Ctx>): PartBase
   /** The association of vbdevs with their bases, as nearly every vbdev module needs it. At most once, in `setup`. */
   vbdevs<Params extends VbdevParams, Ctx>(spec: VbdevsSpec<Params, Ctx>): Vbdevs<Params>
 }

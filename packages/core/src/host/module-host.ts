@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type {
-  Bdev as SdkBdev, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, OpenOptions, VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
+  Bdev as SdkBdev, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, OpenOptions, PartBaseSpec, VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
 } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
@@ -8,6 +8,7 @@ import { uuidV5 } from '../bdev/uuid.js'
 import { Desc } from '../descriptor/desc.js'
 import { Iov } from '../io/bdev-io.js'
 import type { ModuleRecord } from '../module/module-record.js'
+import { PartBase } from '../part/part-base.js'
 import { IoDevice } from '../thread/io-device.js'
 import { Vbdevs } from '../vbdev/vbdevs.js'
 import type { Host } from './host.js'
@@ -76,6 +77,10 @@ export class ModuleHost implements BdevHost {
 
   registerIoDevice<Ctx>(spec: IoDeviceSpec<Ctx>): IoDevice<Ctx> {
     return new IoDevice(this.#host, spec)
+  }
+
+  openPartBase<Ctx>(name: string, spec: PartBaseSpec<Ctx> = {}): PartBase {
+    return new PartBase(this.#host, this.#module, name, spec)
   }
 
   vbdevs<Params extends VbdevParams, Ctx>(spec: VbdevsSpec<Params, Ctx>): SdkVbdevs<Params> {
