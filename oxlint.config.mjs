@@ -66,6 +66,7 @@ export default {
     'no-unused-expressions': ['error', { allowShortCircuit: true, allowTernary: true }],
     'typescript/triple-slash-reference': 'off',
     'require-yield': 'off',
+    'vitest/no-standalone-expect': ['error', { additionalTestBlockFunctions: ['itWith'] }],
     'vitest/expect-expect': 'off',
     'vitest/valid-expect': ['error', { maxArgs: 2 }],
     'vitest/no-conditional-expect': 'off',

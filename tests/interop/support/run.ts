@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs other people's programs: bounded in time and output, and none outlives the test process.
-import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 
 /** What a program has printed, cut here: a test that prints more is broken. */
@@ -45,12 +45,17 @@ function killGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+interface StartOptions extends RunOptions {
+  /** `raw`: standard input and output are pipes that the caller uses. */
+  stdio?: 'captured' | 'raw'
+}
+
 /** Starts a program in a process group of its own. Debian keeps mkfs and its like in /usr/sbin, off the path of a user. */
-export function start(command: string, args: readonly string[], options: RunOptions & Pick<SpawnOptions, 'stdio'> = {}): Running {
-  const { cwd, env = {}, stdio = ['ignore', 'pipe', 'pipe'] } = options
+export function start(command: string, args: readonly string[], options: StartOptions = {}): Running {
+  const { cwd, env = {}, stdio = 'captured' } = options
   const child = spawn(command, args, {
     cwd,
-    stdio,
+    stdio: [stdio === 'raw' ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     detached: true,
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: 'C', ...env },
   })
@@ -58,6 +63,7 @@ export function start(command: string, args: readonly string[], options: RunOpti
   if (pid !== undefined) groups.add(pid)
   const output = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
+    if (name === 'stdout' && stdio === 'raw') continue
     child[name]?.setEncoding('utf8').on('data', (text: string) => {
       output[name] = (output[name] + text).slice(-OUTPUT_BYTES_MAX)
     })

@@ -27,12 +27,7 @@ export function itWith(tools: readonly string[], name: string, test: () => Promi
   const { timeout = TEST_TIMEOUT_MS, unable = '' } = options
   const missing = tools.filter(tool => !hasTool(tool))
   const demanded = missing.filter(tool => required.has(tool))
-  if (demanded.length > 0) {
-    it(name, () => {
-      throw new Error(`${demanded.join(', ')}: not found, but BDEVKIT_REQUIRE_TOOLS asks for it`)
-    })
-    return
-  }
-  const reason = missing.length > 0 ? `not installed: ${missing.join(', ')}` : unable
-  it.skipIf(reason !== '')(reason === '' ? name : `${name} [skipped: ${reason}]`, test, timeout)
+  const reason = demanded.length > 0 ? '' : missing.length > 0 ? `not installed: ${missing.join(', ')}` : unable
+  const body = demanded.length === 0 ? test : () => Promise.reject(new Error(`not found, but in BDEVKIT_REQUIRE_TOOLS: ${demanded.join(', ')}`))
+  it.skipIf(reason !== '')(`${name}${reason === '' ? '' : ` [skipped: ${reason}]`}`, body, timeout)
 }
