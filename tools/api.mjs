@@ -84,10 +84,11 @@ for (const [key, { types } = {}] of Object.entries(pkg.exports)) {
   if (result.apiReportChanged && update) console.log(`${pkg.name}: etc/${report} written`)
   if (!existsSync(join('etc', report))) continue
   const lines = readFileSync(join('etc', report), 'utf8').split('\n')
-  const undocumented = lines.filter((_, i) => lines[i - 1]?.includes('(undocumented)')).map(line => line.trim())
+  const numbered = lines.map((line, i) => `  etc/${report}:${i + 1}: ${line.trim()}`)
+  const undocumented = numbered.filter((_, i) => lines[i - 1]?.includes('(undocumented)'))
   if (undocumented.length === 0) continue
-  const list = `etc/${report}: ${undocumented.length} without a doc comment, first: ${undocumented.slice(0, 5).join(' | ')}`
-  if (undocumentedFails) fail(list)
-  else console.log(`${pkg.name}: ${list}`)
+  const count = `etc/${report}: ${undocumented.length} declarations lack a doc comment`
+  if (undocumentedFails) fail([count, ...undocumented].join('\n'))
+  else console.log(`${pkg.name}: warning: ${count}`)
 }
 process.exit(failed ? 1 : 0)

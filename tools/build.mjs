@@ -37,5 +37,6 @@ const result = await build({
 // Written over, not wiped first: a test that runs beside a build always finds a whole package.
 const kept = new Set(Object.keys(result.metafile.outputs).map(file => relative('dist', file)))
 for (const file of readdirSync('dist', { recursive: true })) {
-  if (/\.js(\.map)?$/.test(file) && !kept.has(file)) rmSync(join('dist', file))
+  const orphaned = file.endsWith('.d.ts') && !existsSync(join('src', file.replace(/\.d\.ts$/, '.ts')))
+  if (orphaned || (/\.js(\.map)?$/.test(file) && !kept.has(file))) rmSync(join('dist', file))
 }
