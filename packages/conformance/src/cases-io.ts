@@ -139,7 +139,10 @@ export const ioCases: readonly IoCase[] = [
       const unit = s.blocks(1)
       const scatter = s.scatter([s.bytes(unit)])
       const writes = Array.from({ length: QUEUE_DEPTH }, (_, i) => s.driver.startWrite(scatter.iovs, i * unit, unit))
-      s.judge(IoType.Reset, await s.driver.reset())
+      let missing = 0
+      s.judge(IoType.Reset, await s.driver.reset(() => (missing = writes.filter(({ callbacks }) => callbacks === 0).length)))
+      check(missing === 0, `RESET was answered while ${missing} of ${QUEUE_DEPTH} earlier I/Os were outstanding`,
+        'complete everything outstanding first, then the RESET')
       for (const write of writes) {
         const outcome = await s.driver.end(write)
         if (outcome.status !== IoStatus.Aborted) s.judge(IoType.Write, outcome)

@@ -118,8 +118,9 @@ export class Driver {
     return this.end(this.start('FLUSH', (ch, cb, op) => ch.flushBlocks(offsetBlocks, numBlocks, cb, op)))
   }
 
-  reset(): Promise<Outcome> {
-    return this.end(this.start('RESET', (ch, cb, op) => ch.reset(cb, op)))
+  /** `onCallback` runs in the callback. */
+  reset(onCallback?: () => void): Promise<Outcome> {
+    return this.end(this.start('RESET', (ch, cb, op) => ch.reset(cb, op), onCallback))
   }
 
   abort(target: unknown): Promise<Outcome> {

@@ -117,6 +117,14 @@ describe('a module that', () => {
         right(ram, io)
       },
     }],
+    ['answers a RESET too early', 'bare: reset with I/O outstanding', /32 of 32 earlier I\/Os were outstanding/, {
+      submit(ram, io, right) {
+        const { thread } = io
+        const later = (hops: number): void => hops === 0 ? right(ram, io) : thread.sendMsg(later, hops - 1)
+        if (io.type === IoType.Reset) right(ram, io)
+        else later(50)
+      },
+    }],
     ['says that an abort worked which did not', 'bare: abort', /so did the WRITE that it aborted/, {
       submit(ram, io, right) {
         if (io.type === IoType.Write) io.thread.sendMsg(later => right(ram, later), io)

@@ -5,6 +5,8 @@ import type { Accel, BdevFnTable, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdev
 
 /** Zeroing looks before it writes, in pieces of this size: an UNMAP of memory that was never used costs no RAM. */
 const ZERO_PIECE_BYTES = 64 * 1024
+/** After this many bytes zeroing lets other I/O pass: the UNMAP of a whole disk takes long. */
+const ZERO_STEP_BYTES = 256 * 1024
 
 /** What all malloc bdevs of a host share; context of their channels. */
 export interface MallocModule {
@@ -24,9 +26,17 @@ export interface MallocDisk {
   readonly buf: Uint8Array
   readonly off: number
   readonly len: number
+  /** UNMAP and WRITE_ZEROES under way. */
+  zeroing: number
 }
 
-export const mallocFn: BdevFnTable<MallocDisk, MallocModule> = {
+/** What is left to zero of an UNMAP or WRITE_ZEROES. */
+export interface MallocIo {
+  nextByte: number
+  leftBytes: number
+}
+
+export const mallocFn: BdevFnTable<MallocDisk, MallocModule, MallocIo> = {
   destruct(disk) {
     disk.module.dma.freeBulk(disk.extents)
   },
@@ -66,12 +76,15 @@ export const mallocFn: BdevFnTable<MallocDisk, MallocModule> = {
         return io.complete(transferExtents(accel, disk, io, startByte) ? IoStatus.Success : IoStatus.Miscompare)
       case IoType.Unmap:
       case IoType.WriteZeroes:
-        zeroExtents(accel, disk, startByte, lengthBytes)
-        return io.complete(IoStatus.Success)
+        io.ctx.nextByte = startByte
+        io.ctx.leftBytes = lengthBytes
+        disk.zeroing++
+        return zeroStep(io)
       case IoType.Flush:
-      case IoType.Reset:
         return io.complete(IoStatus.Success)
-      default: // ABORT too: nothing ever waits here
+      case IoType.Reset:
+        return resetWhenIdle(io)
+      default: // ABORT too, as in SPDK: what runs here cannot be stopped
         return io.complete(IoStatus.Failed)
     }
   },
@@ -97,6 +110,23 @@ function transferExtents(accel: Accel, disk: MallocDisk, io: BdevIo, startByte: 
     }
   }
   return true
+}
+
+function zeroStep(io: BdevIo<MallocIo>): void {
+  const disk = io.bdev.ctx as MallocDisk
+  const stepBytes = Math.min(io.ctx.leftBytes, ZERO_STEP_BYTES)
+  zeroExtents(disk.module.accel, disk, io.ctx.nextByte, stepBytes)
+  io.ctx.nextByte += stepBytes
+  io.ctx.leftBytes -= stepBytes
+  if (io.ctx.leftBytes > 0) return io.thread.sendMsg(zeroStep, io)
+  disk.zeroing--
+  io.complete(IoStatus.Success)
+}
+
+/** A RESET answers after everything that is outstanding. */
+function resetWhenIdle(io: BdevIo): void {
+  if ((io.bdev.ctx as MallocDisk).zeroing === 0) io.complete(IoStatus.Success)
+  else io.thread.sendMsg(resetWhenIdle, io)
 }
 
 function zeroExtents(accel: Accel, disk: MallocDisk, startByte: number, lengthBytes: number): void {

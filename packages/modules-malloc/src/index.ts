@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defineBdevModule } from '@bdevkit/module-sdk'
-import type { MallocModule } from './bdev-malloc.js'
+import type { MallocIo, MallocModule } from './bdev-malloc.js'
 import { mallocBdevCreate, mallocCreateCall, rpc } from './rpc.js'
 
 /** RAM disks on the host's DMA heap. SPDK's `module/bdev/malloc`. */
@@ -16,6 +16,7 @@ export default defineBdevModule({
         bdev_malloc_create: params => mallocBdevCreate(module, host, params),
         bdev_malloc_delete: ({ name }) => host.unregisterBdev(name).then(() => true),
       },
+      createIoContext: (): MallocIo => ({ nextByte: 0, leftBytes: 0 }),
       moduleFini: () => device.unregister(),
       configJson: () => host.ownBdevs().map(mallocCreateCall),
     }

@@ -4,7 +4,7 @@ import { parameterTables } from '@bdevkit/conformance'
 import { bdevInfoJson, createHost, type Host } from '@bdevkit/core'
 import { IoStatus, IoType, type BdevHost, type BdevIo, type DmaBuffer, type Iov } from '@bdevkit/module-sdk'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { mallocFn, type MallocDisk, type MallocModule } from '../src/bdev-malloc.js'
+import { mallocFn, type MallocDisk, type MallocIo, type MallocModule } from '../src/bdev-malloc.js'
 import malloc from '../src/index.js'
 
 const uuid = '5eed0000-0000-4000-8000-000000000001'
@@ -115,14 +115,14 @@ describe('a disk of several extents', () => {
   function disk(): { submit(type: number, offsetBlocks: number, count: number, iovs: Iov[]): number; bytes(): Buffer } {
     const module = { accel: host.accel } as unknown as MallocModule
     const extents: DmaBuffer[] = lengths.map((len, i) => ({ buf: new Uint8Array(len + 64), off: i * 16, len }))
-    const ctx: MallocDisk = { module, extents, buf: extents[0]!.buf, off: extents[0]!.off, len: extents[0]!.len }
+    const ctx: MallocDisk = { module, extents, buf: extents[0]!.buf, off: extents[0]!.off, len: extents[0]!.len, zeroing: 0 }
     return {
       submit(type, offsetBlocks, count, iovs) {
         let ended: number = IoStatus.Pending
         const bdev = { ctx, blockSizeBytes }
         const complete = (status: number): void => void (ended = status)
-        const io = { bdev, type, offsetBlocks, numBlocks: count, iovs, iovCnt: iovs.length, complete }
-        mallocFn.submitRequest(module, io as unknown as BdevIo)
+        const io = { bdev, type, offsetBlocks, numBlocks: count, iovs, iovCnt: iovs.length, ctx: {}, complete }
+        mallocFn.submitRequest(module, io as unknown as BdevIo<MallocIo>)
         return ended
       },
       bytes: () => Buffer.concat(extents.map(({ buf, off, len }) => buf.subarray(off, off + len))),
@@ -159,6 +159,41 @@ describe('a disk of several extents', () => {
     expect(submit(type, 1, numBlocks - 2, [])).toBe(IoStatus.Success)
     const at = (block: number): number[] => [...new Set(bytes().subarray(block * 512, (block + 1) * 512))]
     expect(Array.from({ length: numBlocks }, (_, block) => at(block))).toEqual([[9], ...new Array(numBlocks - 2).fill([0]), [9]])
+  })
+})
+
+describe('an UNMAP of much', () => {
+  it('lets other I/O pass, ends before a RESET that came later, and zeroes all of it', async () => {
+    await create({ name: 'M0', num_blocks: 131_072, block_size: 512 })
+    const handle = await host.open('M0', { write: true })
+    const ones = new Uint8Array(4096).fill(1)
+    const ends = [0, 32 * 1024 * 1024 + 4096, 64 * 1024 * 1024 - 4096]
+    for (const at of ends) await handle.write(ones, at)
+    const order: string[] = []
+    const channel = handle.desc.getIoChannel()!
+    await new Promise<void>(resolve => {
+      const done = (io: { free(): void }, _success: boolean, what: string): void => {
+        io.free()
+        if (order.push(what) === 3) resolve()
+      }
+      channel.unmapBlocks(0, 131_072, done, 'unmap')
+      channel.readBlocks(new Uint8Array(512), 0, 0, 1, done, 'read')
+      channel.reset(done, 'reset')
+    })
+    channel.put()
+    expect(order).toEqual(['read', 'unmap', 'reset'])
+    for (const at of ends) expect((await handle.read(at, 4096)).every(byte => byte === 0)).toBe(true)
+    await handle.close()
+  })
+
+  it('goes on when the bdev is removed meanwhile', async () => {
+    await create({ name: 'M0', num_blocks: 131_072, block_size: 512 })
+    const handle = await host.open('M0', { write: true })
+    const unmap = handle.unmap(0, 64 * 1024 * 1024)
+    const removed = remove('M0')
+    await unmap
+    await removed
+    expect(host.usage()).toMatchObject({ bdevs: 0, channels: 0, bdevIos: 0, dmaBytes: 0 })
   })
 })
 
