@@ -43,6 +43,13 @@ for (let i = 0; i < Number(layers); i++) {
 await call('bdev_null_create', { name: 'pollution', ...size })
 await pollute(host, generated, 'pollution')
 
+if (kind === 'malloc') {
+  // Memory that was never written is one page of zeroes to the kernel, and always in the cache.
+  const disk = await host.open(top, { write: true })
+  const chunk = new Uint8Array(1 << 20).fill(7)
+  for (let at = 0; at < DISK_BYTES; at += chunk.length) await disk.write(chunk, at)
+  await disk.close()
+}
 const desc = host.openBdev(top, { write: true, onEvent: () => {} })
 const channel = desc.getIoChannel()
 const write = direction === 'w'
