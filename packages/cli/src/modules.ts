@@ -21,10 +21,10 @@ export async function listModules(options: ModulesOptions): Promise<number> {
   const config = options.config === undefined ? undefined : await readConfigFile(options.config)
   const { loaded, failures, discovery } = await findModules(options, config)
   if (options.json === true) {
-    const modules = loaded.map(({ value: _, ...facts }) => facts)
-    const refused = failures.map(({ cause: _, ...facts }) => facts)
     const { lookedIn, notInstalled } = discovery
-    out(JSON.stringify({ sdk: SDK_VERSION, modules, refused, lookedIn, notInstalled }, null, 2))
+    const listing = { sdk: SDK_VERSION, modules: loaded, refused: failures, lookedIn, notInstalled }
+    // Neither a module's code nor what its import threw is a fact to print.
+    out(JSON.stringify(listing, (key, value: unknown) => (key === 'value' || key === 'cause' ? undefined : value), 2))
     return failures.length > 0 ? 1 : 0
   }
   if (loaded.length > 0) {

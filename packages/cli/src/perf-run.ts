@@ -248,7 +248,8 @@ function onVerifyDone(io: BdevIo, success: boolean, task: PerfTask): void {
 
 function ioFailed(io: BdevIo, task: PerfTask): void {
   const run = task.run
-  run.fail(`I/O at block ${task.offsetBlocks} of bdev "${run.channel.bdev.name}" failed with errno ${-ioErrno(io)}, status ${io.status}`)
+  const where = `block ${task.offsetBlocks} of bdev "${run.channel.bdev.name}"`
+  run.fail(`I/O at ${where} failed with errno ${-ioErrno(io)}, status ${io.status}`)
 }
 
 function retire(task: PerfTask): void {

@@ -40,7 +40,9 @@ function fillPattern(task: PerfTask): void {
   let at = task.off
   for (let b = 0; b < run.ioBlocks; b++) {
     const lba = task.offsetBlocks + b
-    let word = Math.imul((lba % 0x1_0000_0000) ^ Math.imul(task.generation, 0x9e37_79b1), 0x85eb_ca6b) ^ Math.floor(lba / 0x1_0000_0000)
+    const low = lba % 0x1_0000_0000
+    const high = (lba - low) / 0x1_0000_0000
+    let word = Math.imul(low ^ Math.imul(task.generation, 0x9e37_79b1), 0x85eb_ca6b) ^ high
     for (const end = at + blockBytes; at < end; at += 4) {
       word = (Math.imul(word, 1_664_525) + 1_013_904_223) | 0
       buf[at] = word

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { performance } from 'node:perf_hooks'
-import { createLogger, type Bdev, type Desc } from '@bdevkit/core'
+import type { Bdev, Desc } from '@bdevkit/core'
 import { IoType } from '@bdevkit/module-sdk'
 import { errnoName } from '@bdevkit/rpc'
 import { threadCpuSeconds } from './cpu-time.js'
@@ -105,7 +105,9 @@ export async function perf(options: PerfOptions): Promise<number> {
 
 function checkBdev(bdev: Bdev, { workload, ioSize, queueDepth }: PerfOptions): void {
   const lacks = NEEDS[workload].filter(type => !bdev.ioTypeSupported(type)).map(type => NAMES[type])
-  if (lacks.length > 0) throw new CliError(`-w ${workload}: bdev "${bdev.name}" (${bdev.productName}) does not support ${lacks.join(', ')}`)
+  if (lacks.length > 0) {
+    throw new CliError(`-w ${workload}: bdev "${bdev.name}" (${bdev.productName}) does not support ${lacks.join(', ')}`)
+  }
   const { blockSizeBytes, numBlocks } = bdev
   if (ioSize % blockSizeBytes !== 0) {
     throw new UsageError(`-o ${ioSize}: wanted a multiple of the ${blockSizeBytes} bytes that a block of bdev "${bdev.name}" has`)
@@ -136,9 +138,19 @@ async function measure(desc: Desc, options: PerfOptions): Promise<PerfResult> {
     }
     run.free()
     const iops = ios / seconds
-    const result = { bdev: name, workload, ioSizeBytes: ioSize, queueDepth, seconds: round(seconds, 6), ios, iops: round(iops, 1) }
-    const mibPerSec = round((iops * ioSize) / 2 ** 20, 2)
-    return { ...result, mibPerSec, latencyUs, failed: run.failed, cpuSeconds: round(cpuSeconds, 6) }
+    return {
+      bdev: name,
+      workload,
+      ioSizeBytes: ioSize,
+      queueDepth,
+      seconds: round(seconds, 6),
+      ios,
+      iops: round(iops, 1),
+      mibPerSec: round((iops * ioSize) / 2 ** 20, 2),
+      latencyUs,
+      failed: run.failed,
+      cpuSeconds: round(cpuSeconds, 6),
+    }
   } finally {
     channel.put()
     desc.close()
@@ -153,7 +165,7 @@ interface Mark {
 
 type Window = Pick<PerfResult, 'seconds' | 'ios' | 'cpuSeconds'>
 
-/** Runs the workload for `warmup` and then `time` seconds, and waits for the I/O in flight. What it returns is of the window alone. */
+/** Runs the workload for `warmup` and then `time` seconds and waits for the I/O in flight. The result is the window's alone. */
 async function pass(run: PerfRun, latency: LatencyHistogram | null, warmup: number, time: number): Promise<Window> {
   const thread = run.host.appThread
   let first: Mark | undefined

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
 import { collect, parseExport, parseInteger, parseNbdAddress, parseSeconds, parseSize } from './options.js'
 import { cliVersion, err, failureText, LOG_LEVELS, UsageError } from './output.js'
@@ -11,7 +12,8 @@ import type { ServeOptions } from './serve.js'
 // The grammar of the command line. What a command does is in the file of its name, loaded when it is called: `bdev --help`
 // loads no framework.
 
-const SPDK_SOCKET = '/var/tmp/spdk.sock'
+/** Where SPDK's applications and its rpc.py meet. */
+const SPDK_SOCKET = join('/var/tmp', 'spdk.sock')
 
 /**
  * Runs the command line, without `node` and the file's name.
@@ -51,7 +53,7 @@ function grammar(done: (status: number) => void): Command {
   return program.addHelpText(
     'after',
     examples(
-      "bdev serve -c stack.json --nbd unix:nbd.sock --run 'nbdinfo \"$uri\"'",
+      'bdev serve -c stack.json --nbd unix:nbd.sock --run \'nbdinfo "$uri"\'',
       'bdev rpc -s bdev.sock bdev_get_bdevs',
       'bdev modules',
     ) + '\n\nExit status: 0 done, 1 failed (standard error says why and what to do), 2 wrong command line.',
@@ -75,13 +77,15 @@ function addServe(program: Command, done: (status: number) => void): void {
     )
     .option(
       '--export <bdev[=name]>',
-      'export this bdev, under this name; may be given several times, the first is the default export (default: every bdev that nothing stands on, newest first)',
+      'export this bdev, under this name; may be given several times, the first is the default export ' +
+        '(default: every bdev that nothing stands on, newest first)',
       collect(parseExport),
     )
     .option('--read-only', 'refuse writes over NBD')
     .option(
       '--run <command>',
-      'run a shell command with $uri, $nbd, $unixsocket, $port, $exportname and $uri_<export> set, then stop; its exit status becomes ours; without --nbd a private socket is made',
+      'run a shell command with $uri, $nbd, $unixsocket, $port, $exportname and $uri_<export> set, then stop; ' +
+        'its exit status becomes ours; without --nbd a private socket is made',
     )
     .option('--stdio', 'serve one NBD client on standard input and output')
     .option('--insecure-listen', 'allow --nbd addresses that other machines can reach, with neither encryption nor passwords')
@@ -131,8 +135,9 @@ function addPerf(program: Command, done: (status: number) => void): void {
     .command('perf')
     .summary('measure a bdev')
     .description(
-      "SPDK's bdevperf: keeps a number of I/Os in flight on a bdev, from one thread, without any network between. Two passes of " +
-        'the same length: the first counts, the second reads the clock for each I/O. Writes and verify destroy what the bdev holds.',
+      "SPDK's bdevperf: keeps a number of I/Os in flight on a bdev, from one thread, without any network between. Two " +
+        'passes of the same length: the first counts, the second reads the clock for each I/O. Writes and verify destroy ' +
+        'what the bdev holds.',
     )
     .requiredOption('-c, --config <file>', 'stack file')
     .requiredOption('--bdev <name>', 'name, alias or UUID of the bdev')

@@ -50,7 +50,8 @@ async function readParams(pairs: readonly string[], json: string | undefined): P
   } catch (cause) {
     throw new UsageError(`--params: wanted JSON: ${(cause as Error).message}`, { cause })
   }
-  if (typeof value !== 'object' || value === null) throw new UsageError(`--params: wanted an object or an array, found ${source.trim()}`)
+  if (typeof value !== 'object' || value === null)
+    throw new UsageError(`--params: wanted an object or an array, found ${source.trim()}`)
   refuseUnsafe(value, '--params')
   return value
 }

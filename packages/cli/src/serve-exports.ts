@@ -28,7 +28,9 @@ export function addExports(server: NbdServer, host: Host, wanted: readonly Expor
       const bdev = host.bdevByName(bdevName)
       if (bdev === undefined) {
         const names = host.bdevs.map(known => known.name).join(', ')
-        throw new CliError(`--export ${bdevName}: there is no such bdev; there ${names === '' ? 'is none at all' : `are ${names}`}`)
+        throw new CliError(
+          `--export ${bdevName}: there is no such bdev; there ${names === '' ? 'is none at all' : `are ${names}`}`,
+        )
       }
       server.addExport({ name, bdevName, readOnly })
       return bdev
@@ -70,7 +72,8 @@ export function runVariables(address: NbdAddress, names: readonly string[]): Rec
   const variables: Record<string, string> = {}
   for (const name of [...names].reverse()) variables[`uri_${name.replaceAll(/\W/g, '_')}`] = nbdUri(address, name)
   const uri = nbdUri(address, exportname)
-  if ('path' in address) return { ...variables, uri, exportname, unixsocket: address.path, port: '', nbd: `nbd:unix:${address.path}${suffix}` }
+  if ('path' in address)
+    return { ...variables, uri, exportname, unixsocket: address.path, port: '', nbd: `nbd:unix:${address.path}${suffix}` }
   const { host = '127.0.0.1', port = 0 } = address
   const nbd = `nbd:${host.includes(':') ? `[${host}]` : host}:${port}${suffix}`
   return { ...variables, uri, exportname, unixsocket: '', port: String(port), nbd }

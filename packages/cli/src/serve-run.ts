@@ -14,14 +14,17 @@ export interface RunningCommand {
   stop(signal: string): void
 }
 
+// A shell that has a trap waits for what it runs before it heeds the signal: the command takes its leave, and is the last one.
+const TRAPS = "trap 'exit 129' HUP\ntrap 'exit 130' INT\ntrap 'exit 143' TERM\n"
+
 /** Starts `command` in a shell with `variables` beside our own environment. */
 export function runCommand(command: string, variables: Readonly<Record<string, string>>): RunningCommand {
   // On a terminal the command stays in the foreground group: it may read keys, and Ctrl-C reaches it as it reaches us.
   // Elsewhere it leads a group of its own, so that a signal for us also reaches what the shell has started.
   const detached = !isatty(0)
-  const child = spawn('/bin/sh', ['-c', command], { stdio: 'inherit', env: { ...process.env, ...variables }, detached })
+  const child = spawn('/bin/sh', ['-c', TRAPS + command], { stdio: 'inherit', env: { ...process.env, ...variables }, detached })
   const kill = (signal: NodeJS.Signals): void => {
-    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+    if (child.pid === undefined || (!detached && (child.exitCode !== null || child.signalCode !== null))) return
     try {
       process.kill(detached ? -child.pid : child.pid, signal)
     } catch (thrown) {
@@ -31,16 +34,20 @@ export function runCommand(command: string, variables: Readonly<Record<string, s
   const killAtExit = (): void => kill('SIGKILL')
   process.once('exit', killAtExit)
   let timer: NodeJS.Timeout | undefined
+  let stopped = false
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', cause => reject(new CliError(`--run: cannot start /bin/sh: ${cause.message}`, { cause })))
     child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal as NodeJS.Signals]))
   }).finally(() => {
     clearTimeout(timer)
+    // What a command leaves in the background is its own affair, but not where it was told to end.
+    if (stopped && detached) kill('SIGKILL')
     process.off('exit', killAtExit)
   })
   return {
     ended,
     stop(signal) {
+      stopped = true
       const typed = signal === 'SIGINT' && !detached
       if (!typed) kill(signal in constants.signals ? (signal as NodeJS.Signals) : 'SIGTERM')
       timer = setTimeout(() => {

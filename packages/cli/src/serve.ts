@@ -29,26 +29,17 @@ const DRAIN_TIMEOUT_MS = 5000
 /** Whoever waits longer than this for clients is told for whom. */
 const DRAIN_REPORT_MS = 1000
 
-/** `bdev serve`: a stack, its RPC socket and its exports, until a signal, the command of `--run` or the client of `--stdio` ends it. */
+/** `bdev serve`: a stack and its sockets, until a signal, the command of `--run` or the client of `--stdio` ends it. */
 export async function serve(options: ServeOptions): Promise<number> {
   checkOptions(options)
   const signals = new StopSignals()
-  const target = new Target(options, signals)
-  const early = signals.first.then(signal => ({ signal }))
-  const interrupted = await Promise.race([target.start(), early])
-  if (interrupted !== undefined) {
-    err(`bdev: ${interrupted.signal} before the stack was ready: ended`)
-    return 1
-  }
-  let status = 1
-  let clean = true
+  const cleanup = new ExitCleanup()
   try {
-    target.announce()
-    status = await target.serveUntil(signals.first)
+    return await new Target(options, signals, cleanup).run()
   } finally {
-    clean = await target.stop()
+    cleanup.run()
+    signals.dispose()
   }
-  return clean ? status : status || 1
 }
 
 function checkOptions(options: ServeOptions): void {
@@ -59,13 +50,15 @@ function checkOptions(options: ServeOptions): void {
     }
   }
   if (stdio === true) refuseFiles()
-  if (run !== undefined && json === true) throw new UsageError("--run and --json do not go together: standard output is the command's")
+  if (run !== undefined && json === true)
+    throw new UsageError("--run and --json do not go together: standard output is the command's")
   const serves = nbd.length > 0 || stdio === true || run !== undefined
   if (!serves && exports.length > 0) throw new UsageError('--export: say where to serve it, with --nbd, --run or --stdio')
   if (!serves && rpcSocket === undefined) {
     throw new UsageError('nothing to serve; add --nbd unix:nbd.sock for NBD clients, -r bdev.sock for JSON-RPC, or both')
   }
-  if (new Set(exports.map(({ name }) => name)).size < exports.length) throw new UsageError('--export: two exports have one name; write BDEV=NAME')
+  if (new Set(exports.map(({ name }) => name)).size < exports.length)
+    throw new UsageError('--export: two exports have one name; write BDEV=NAME')
   for (const address of nbd) {
     if (isLocal(address) || options.insecureListen === true) continue
     throw new UsageError(
@@ -77,7 +70,10 @@ function checkOptions(options: ServeOptions): void {
 
 /** Only pipes and sockets tell when the other side reads; a terminal or a file is no client. */
 function refuseFiles(): void {
-  for (const [fd, name] of [[0, 'input'], [1, 'output']] as const) {
+  for (const [fd, name] of [
+    [0, 'input'],
+    [1, 'output'],
+  ] as const) {
     const stat = fstatSync(fd)
     if (stat.isFIFO() || stat.isSocket()) continue
     throw new UsageError(`--stdio: wanted an NBD client at the other end of standard ${name}, found neither a pipe nor a socket`)
@@ -88,20 +84,39 @@ function refuseFiles(): void {
 class Target {
   readonly #options: ServeOptions
   readonly #signals: StopSignals
-  readonly #cleanup = new ExitCleanup()
+  readonly #cleanup: ExitCleanup
   readonly #sockets: string[] = []
   #host: Host | undefined
   #rpc: RpcServer | undefined
   #nbd: NbdServer | undefined
   #bdevs: Bdev[] = []
 
-  constructor(options: ServeOptions, signals: StopSignals) {
+  constructor(options: ServeOptions, signals: StopSignals, cleanup: ExitCleanup) {
     this.#options = options
     this.#signals = signals
+    this.#cleanup = cleanup
+  }
+
+  /** From nothing to nothing. Returns the exit status. */
+  async run(): Promise<number> {
+    const interrupted = await Promise.race([this.#start(), this.#signals.first])
+    if (interrupted !== undefined) {
+      err(`bdev: ${interrupted} before the stack was ready: ended`)
+      return 1
+    }
+    let status = 1
+    let clean = true
+    try {
+      this.#announce()
+      status = await this.#serve()
+    } finally {
+      clean = await this.#stop()
+    }
+    return clean ? status : status || 1
   }
 
   /** Brings everything up; what has come up when something fails is taken down again. */
-  async start(): Promise<undefined> {
+  async #start(): Promise<undefined> {
     try {
       const stack = await openStack(this.#options, {
         kill: signal => this.#signals.request(signal),
@@ -111,7 +126,7 @@ class Target {
       await this.#listenNbd(stack.host)
       this.#rpc?.resume()
     } catch (thrown) {
-      await this.stop()
+      await this.#stop()
       throw thrown
     }
   }
@@ -149,7 +164,7 @@ class Target {
   }
 
   /** Says what is served, and that all of it is ready. */
-  announce(): void {
+  #announce(): void {
     const { run, stdio, json, readOnly = false } = this.#options
     if (run !== undefined || stdio === true) return
     const exports = this.#nbd === undefined ? [] : describeExports(this.#nbd, this.#bdevs, readOnly)
@@ -158,7 +173,8 @@ class Target {
     out(`bdev ${cliVersion()}, process ${process.pid}`)
     exports.forEach(({ name, bdev, product, sizeBytes, blockSizeBytes, uris }, i) => {
       const notes = [...(i === 0 ? ['default export'] : []), ...(readOnly ? ['read-only'] : [])].join(', ')
-      out(`\nexport "${name}": bdev ${bdev} (${product}), ${formatBytes(sizeBytes)}, ${blockSizeBytes}-byte blocks${notes && `, ${notes}`}`)
+      const shape = `${formatBytes(sizeBytes)}, ${blockSizeBytes}-byte blocks`
+      out(`\nexport "${name}": bdev ${bdev} (${product}), ${shape}${notes && `, ${notes}`}`)
       for (const uri of uris) out(`  ${uri}`)
     })
     if (rpcSocket !== null) out(`\nRPC socket: ${rpcSocket}`)
@@ -185,9 +201,9 @@ class Target {
   }
 
   /** Serves until it is to stop. Returns the exit status of a clean stop. */
-  async serveUntil(stop: Promise<string>): Promise<number> {
+  async #serve(): Promise<number> {
     const { run, stdio } = this.#options
-    const asked = stop.then(signal => ({ signal }))
+    const asked = this.#signals.first.then(signal => ({ signal }))
     if (run !== undefined) {
       const nbd = this.#nbd!
       const command = runCommand(run, runVariables(nbd.addresses[0]!, nbd.exportNames))
@@ -202,7 +218,7 @@ class Target {
   }
 
   /** Takes everything down; false where somebody had to be cut off or does not end. */
-  async stop(): Promise<boolean> {
+  async #stop(): Promise<boolean> {
     const report = setTimeout(() => this.#reportBusy(), DRAIN_REPORT_MS)
     const [drained] = await Promise.all([this.#nbd?.stop({ deadlineMs: DRAIN_TIMEOUT_MS }), this.#rpc?.close()])
     clearTimeout(report)
@@ -210,7 +226,8 @@ class Target {
     for (const path of this.#sockets.splice(0)) this.#cleanup.forget(path)
     let clean = true
     for (const { id, exportName, inFlight } of drained?.cut ?? []) {
-      err(`bdev: NBD connection ${id} (export "${exportName}") did not end within ${DRAIN_TIMEOUT_MS / 1000} s: cut with ${inFlight} requests in flight`)
+      const late = `did not end within ${DRAIN_TIMEOUT_MS / 1000} s`
+      err(`bdev: NBD connection ${id} (export "${exportName}") ${late}: cut with ${inFlight} requests in flight`)
       clean = false
     }
     if (this.#host !== undefined) {

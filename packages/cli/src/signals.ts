@@ -10,12 +10,18 @@ export class StopSignals {
   readonly first: Promise<string>
   #settle: (signal: string) => void = () => undefined
   #asked = false
+  readonly #listeners = STOP_SIGNALS.map(signal => ({ signal, listener: () => this.request(signal) }))
 
   constructor() {
     this.first = new Promise(resolve => {
       this.#settle = resolve
     })
-    for (const signal of STOP_SIGNALS) process.on(signal, () => this.request(signal))
+    for (const { signal, listener } of this.#listeners) process.on(signal, listener)
+  }
+
+  /** Signals do again what they do to a process that knows of none. */
+  dispose(): void {
+    for (const { signal, listener } of this.#listeners) process.off(signal, listener)
   }
 
   /** As the signal would. */
@@ -33,13 +39,17 @@ export class StopSignals {
 /** Files that are removed when the process ends, in whatever way it does. A server that stops removes its own before. */
 export class ExitCleanup {
   readonly #paths = new Set<string>()
-  readonly #onExit = (): void => {
-    for (const path of this.#paths) rmSync(path, { force: true, recursive: true })
-    this.#paths.clear()
-  }
+  readonly #onExit = (): void => this.run()
 
   constructor() {
     process.once('exit', this.#onExit)
+  }
+
+  /** Removes everything now. */
+  run(): void {
+    process.off('exit', this.#onExit)
+    for (const path of this.#paths) rmSync(path, { force: true, recursive: true })
+    this.#paths.clear()
   }
 
   /** Removes `path` at the end. */
@@ -47,7 +57,7 @@ export class ExitCleanup {
     this.#paths.add(path)
   }
 
-  /** All servers have stopped: another process may use the paths from now on. */
+  /** The server has removed it: another process may use the path from now on. */
   forget(path: string): void {
     this.#paths.delete(path)
   }

@@ -47,7 +47,8 @@ export class NbdClient {
       const type = head.readUInt32BE(12)
       const info = await client.#take(head.readUInt32BE(16))
       if (type === NBD_REP_ACK) return client
-      if (type !== NBD_REP_INFO) throw new Error(`NBD_OPT_GO of "${exportName}": reply 0x${type.toString(16)}: ${info.toString()}`)
+      if (type !== NBD_REP_INFO)
+        throw new Error(`NBD_OPT_GO of "${exportName}": reply 0x${type.toString(16)}: ${info.toString()}`)
       if (info.readUInt16BE(0) !== 0) continue
       client.sizeBytes = Number(info.readBigUInt64BE(2))
       client.readOnly = (info.readUInt16BE(10) & NBD_FLAG_READ_ONLY) !== 0

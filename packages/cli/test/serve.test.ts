@@ -15,7 +15,9 @@ describe('bdev serve', () => {
     expect(client.sizeBytes).toBe(4096 * 512)
     const data = Buffer.alloc(8192, 0xab)
     await client.write(1 << 20, data)
-    expect((await client.read((1 << 20) - 512, 8192 + 1024)).equals(Buffer.concat([Buffer.alloc(512), data, Buffer.alloc(512)]))).toBe(true)
+    expect(
+      (await client.read((1 << 20) - 512, 8192 + 1024)).equals(Buffer.concat([Buffer.alloc(512), data, Buffer.alloc(512)])),
+    ).toBe(true)
 
     const stat = JSON.parse((await rpc(server.rpcSocket, 'bdev_get_iostat', 'names=["Malloc0"]')).stdout) as { bdevs: object[] }
     expect(stat.bdevs[0]).toMatchObject({ name: 'Malloc0', bytes_written: 8192, num_write_ops: 1 })
@@ -30,7 +32,9 @@ describe('bdev serve', () => {
   })
 
   it('exports what nothing stands on, newest first, and the newest as the default export', async () => {
-    const server = await startServer(stackFile([nullBdev('Null0'), malloc('Base', 1024), malloc('Malloc0', 512), passthru('Top', 'Base')]))
+    const server = await startServer(
+      stackFile([nullBdev('Null0'), malloc('Base', 1024), malloc('Malloc0', 512), passthru('Top', 'Base')]),
+    )
     expect(server.ready.exports.map(({ name, sizeBytes }) => [name, sizeBytes])).toEqual([
       ['Top', 1024 * 512],
       ['Malloc0', 512 * 512],
@@ -42,7 +46,11 @@ describe('bdev serve', () => {
   })
 
   it('exports under the names that are asked for, read-only where that is asked for', async () => {
-    const server = await startServer(stackFile([malloc('Base'), passthru('Top', 'Base')]), ['--export', 'Base=below', '--read-only'])
+    const server = await startServer(stackFile([malloc('Base'), passthru('Top', 'Base')]), [
+      '--export',
+      'Base=below',
+      '--read-only',
+    ])
     const client = await NbdClient.open(server.nbdSocket, 'below')
     expect(client.readOnly).toBe(true)
     await expect(client.write(0, Buffer.alloc(512))).rejects.toThrow('NBD error 1')
@@ -51,7 +59,10 @@ describe('bdev serve', () => {
 
   it('says in words what is served, what to try, and that it is ready', async () => {
     const folder = tempFolder()
-    const child = startBdev(['serve', '-c', stackFile([malloc('Malloc0', 131_072)]), '--nbd', 'unix:a b.sock', '--nbd', 'tcp:0'], { cwd: folder })
+    const child = startBdev(
+      ['serve', '-c', stackFile([malloc('Malloc0', 131_072)]), '--nbd', 'unix:a b.sock', '--nbd', 'tcp:0'],
+      { cwd: folder },
+    )
     const text = await until(child.stdout!, /^[^]*ready;.*\n/)
     expect(text).toContain('export "Malloc0": bdev Malloc0 (Malloc disk), 64 MiB, 512-byte blocks, default export\n')
     expect(text).toContain(`  nbdinfo 'nbd+unix:///Malloc0?socket=${folder}/a%20b.sock'  # what a client sees\n`)
@@ -104,7 +115,8 @@ describe('bdev serve --run', () => {
 
   it("sets nbdkit's variables and makes the command's exit status its own", async () => {
     const names = ['uri', 'exportname', 'nbd', 'uri_Null_0', 'port']
-    const greeting = `require("net").connect(process.env.unixsocket).once("data", d => process.exit(d.subarray(0, 8) == "NBDMAGIC" ? 7 : 1))`
+    const isNbd = 'd => process.exit(d.subarray(0, 8) == "NBDMAGIC" ? 7 : 1)'
+    const greeting = `require("net").connect(process.env.unixsocket).once("data", ${isNbd})`
     const print = `require("fs").writeSync(1, JSON.stringify(${JSON.stringify(names)}.map(name => process.env[name])) + "\\n")`
     const command = `"${process.execPath}" -e '${print};${greeting}'`
     const { status, stdout, stderr } = await bdev(['serve', '-c', stack(), '--run', command])
@@ -132,11 +144,21 @@ describe('bdev serve --run', () => {
     await until(child.stdout!, /started/)
     child.kill('SIGTERM')
     // Standard output ends only when the sleep is gone, too.
-    expect(await child.ended).toEqual({ status: 143, stdout: 'started\n', stderr: '' })
+    expect(await child.ended).toMatchObject({ status: 143, stdout: 'started\n' })
+  })
+
+  it('lets the command take its leave, with the server still there', async () => {
+    const read = 'require("net").connect(process.env.unixsocket).once("data", d => process.exit(console.log(`left ${d.length}`)))'
+    const script = `process.on("SIGTERM", () => ${read}); setInterval(() => {}, 1000); console.log("started")`
+    const child = startBdev(['serve', '-c', stack(), '--run', `"${process.execPath}" -e '${script}'; echo never`])
+    await until(child.stdout!, /started/)
+    child.kill('SIGTERM')
+    expect(await child.ended).toEqual({ status: 143, stdout: 'started\nleft 18\n', stderr: '' })
   })
 
   it('kills the command at once on the second signal', async () => {
-    const command = `"${process.execPath}" -e 'process.on("SIGTERM", () => console.log("no")); setInterval(() => {}, 1000); console.log("started")'`
+    const deaf = 'process.on("SIGTERM", () => console.log("no")); setInterval(() => {}, 1000); console.log("started")'
+    const command = `"${process.execPath}" -e '${deaf}'`
     const child = startBdev(['serve', '-c', stack(), '--run', command])
     await until(child.stdout!, /started/)
     const refused = until(child.stdout!, /no/)

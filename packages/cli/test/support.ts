@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { afterEach } from 'vitest'
+import { afterEach, vi } from 'vitest'
+import { run } from '../src/program.js'
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const SDK = fileURLToPath(new URL('../node_modules/@bdevkit/module-sdk', import.meta.url))
@@ -133,6 +134,21 @@ export function bdev(args: readonly string[], options: BdevOptions = {}): Promis
   return startBdev(args, { stdin: '', ...options }).ended
 }
 
+/** As {@link bdev} but in this process, which takes a tenth of the time: for what ends by itself. One at a time. */
+export async function bdevHere(args: readonly string[]): Promise<Ended> {
+  let stdout = ''
+  let stderr = ''
+  const outSpy = vi.spyOn(process.stdout, 'write').mockImplementation(chunk => ((stdout += String(chunk)), true))
+  const errSpy = vi.spyOn(process.stderr, 'write').mockImplementation(chunk => ((stderr += String(chunk)), true))
+  try {
+    const status = await run(args)
+    return { status, stdout, stderr }
+  } finally {
+    outSpy.mockRestore()
+    errSpy.mockRestore()
+  }
+}
+
 /** What `bdev serve --json` prints. */
 export interface Ready {
   readonly pid: number
@@ -155,7 +171,10 @@ export async function startServer(stack: string, args: readonly string[] = []): 
   const nbdSocket = join(folder, 'nbd.sock')
   const rpcSocket = join(folder, 'bdev.sock')
   const child = startBdev(['serve', '-c', stack, '--nbd', `unix:${nbdSocket}`, '-r', rpcSocket, '--json', ...args])
-  const line = await Promise.race([until(child.stdout!, /^.*\n/), child.ended.then(({ stderr }) => Promise.reject(new Error(stderr)))])
+  const line = await Promise.race([
+    until(child.stdout!, /^.*\n/),
+    child.ended.then(({ stderr }) => Promise.reject(new Error(stderr))),
+  ])
   return { child, folder, nbdSocket, rpcSocket, ready: JSON.parse(line) as Ready }
 }
 
