@@ -110,10 +110,11 @@ export class Host {
    * @throws BdevError ENOMEM the I/O pool is too small for one more thread.
    */
   createThread(name: string): SpdkThread {
-    const thread = this.reactor.createThread(name)
-    if (!this.budget.addThread(thread)) {
+    if (this.budget.free < this.budget.reservePerThread) {
       throw new BdevError('ENOMEM', `thread "${name}": wanted ${this.budget.reservePerThread} I/Os in reserve, found ${this.budget.free} left of bdev_io_pool_size ${this.budget.size}; make the pool larger`)
     }
+    const thread = this.reactor.createThread(name)
+    this.budget.addThread(thread)
     return thread
   }
 

@@ -20,14 +20,12 @@ export class IoBudget {
     this.reservePerThread = reservePerThread
   }
 
-  /** Gives a new thread its reserve. Returns false where the pool is too small for one more thread. */
-  addThread(thread: SpdkThread): boolean {
-    if (this.free < this.reservePerThread) return false
+  /** Gives a new thread its reserve, which the caller has found to be there. */
+  addThread(thread: SpdkThread): void {
     this.free -= this.reservePerThread
     thread.ioCredits = this.reservePerThread
     thread.ioCreditsKeep = this.reservePerThread + 2 * IO_CREDIT_STEP
     thread.ioCreditsMax = thread.ioCreditsKeep
-    return true
   }
 
   /**

@@ -55,13 +55,13 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
   }
 
   getIoChannel(): IoChannel<Ctx> | null {
+    if (this.#unregistered !== null) return null
     const thread = this.owner.currentThread()
     const found = this.channels.get(thread)
     if (found !== undefined) {
       found.refs++
       return found
     }
-    if (this.#unregistered !== null) return null
     let ctx: Ctx
     try {
       ctx = this.#spec.createChannel(thread)
@@ -110,8 +110,9 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
     return this.#unregistered.promise
   }
 
-  /** Destroys a channel that nobody holds. */
+  /** Destroys a channel that nobody holds: once, however often it was revived and put meanwhile. */
   channelUnused(channel: IoChannel<Ctx>): void {
+    if (this.channels.get(channel.thread) !== channel) return
     this.channels.delete(channel.thread)
     try {
       this.#spec.destroyChannel?.(channel.ctx)

@@ -29,7 +29,9 @@ export class Poller<Arg = unknown> implements SdkPoller {
   run(): boolean {
     this.runCount++
     try {
-      const busy = this.#fn(this.#arg) > 0
+      const rc: unknown = this.#fn(this.#arg)
+      if (typeof rc === 'object' && rc !== null) this.#refuse(rc)
+      const busy = (rc as number) > 0
       if (busy) this.busyCount++
       return busy
     } catch (thrown) {
@@ -38,19 +40,25 @@ export class Poller<Arg = unknown> implements SdkPoller {
     }
   }
 
+  /** An async function: each call would start before the last has ended, and its failure belong to nobody. */
+  #refuse(answer: object): void {
+    const where = `poller "${this.name}" of thread "${this.thread.name}"`
+    if (typeof (answer as PromiseLike<unknown>).then === 'function') {
+      ;(answer as PromiseLike<unknown>).then(undefined, thrown => this.thread.reactor.reportThrow(where, thrown))
+    }
+    throw new TypeError(`${where} returned a promise: it must answer PollerRc at once`)
+  }
+
   unregister(): void {
     if (this.state === 'unregistered') return
     this.state = 'unregistered'
-    const pollers = this.thread.pollers as Poller<any>[]
-    const at = pollers.indexOf(this)
-    if (at >= 0) pollers.splice(at, 1)
-    this.thread.reactor.pollersChanged()
+    this.thread.reactor.pollerRemoved(this)
   }
 
   pause(): void {
     if (this.state !== 'waiting') return
     this.state = 'paused'
-    this.thread.reactor.pollersChanged()
+    this.thread.reactor.pollerPaused()
   }
 
   resume(): void {

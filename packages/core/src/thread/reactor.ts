@@ -30,11 +30,16 @@ export class Reactor {
   #microtaskTurns = 0
   /** Pollers with period 0 that are not paused: they run after every event. */
   #activePollers = 0
+  /** Pollers are being run. */
+  #pollersRun = false
+  /** One of them was unregistered meanwhile and is still in its list. */
+  #pollersLeft = false
   #timer: TimerHandle | null = null
   #timerDueMs = Infinity
   #stopped = false
   readonly #turnBound = (): void => this.#turn()
   readonly #immediateBound = (): void => this.#onImmediate()
+  readonly #seriesBound = (): void => this.#onSeriesEnd()
   readonly #microtaskBound = (): void => this.#onMicrotask()
 
   constructor(clock: Clock, reportThrow: ThrowSink) {
@@ -85,8 +90,15 @@ export class Reactor {
     else this.#armTimer()
   }
 
-  /** A poller went away or was paused; the timer may fire once for nothing. */
-  pollersChanged(): void {
+  /** A poller was paused; the timer may fire once for nothing. */
+  pollerPaused(): void {
+    this.#countActivePollers()
+  }
+
+  /** A poller was unregistered. While pollers run the list keeps it, so that none moves under the walk. */
+  pollerRemoved(poller: Poller<any>): void {
+    if (this.#pollersRun) this.#pollersLeft = true
+    else poller.thread.pollers.splice(poller.thread.pollers.indexOf(poller), 1)
     this.#countActivePollers()
   }
 
@@ -106,8 +118,13 @@ export class Reactor {
   #onMicrotask(): void {
     this.#microtaskQueued = false
     // The count falls back to zero when the event loop comes round; one immediate per series is enough to see that.
-    if (this.#microtaskTurns++ === 0) this.clock.setImmediate(this.#immediateBound)
+    if (this.#microtaskTurns++ === 0) this.clock.setImmediate(this.#seriesBound)
     this.#turn()
+  }
+
+  /** The event loop has come round. */
+  #onSeriesEnd(): void {
+    this.#microtaskTurns = 0
   }
 
   #turn(): void {
@@ -161,9 +178,9 @@ export class Reactor {
   #runPollers(nowMs: number): boolean {
     let busy = false
     const threads = this.threads
+    this.#pollersRun = true
     for (let i = 0; i < threads.length; i++) {
       const thread = threads[i]!
-      // Newest first, so that one that unregisters itself moves none that is still to run.
       for (let k = thread.pollers.length - 1; k >= 0; k--) {
         const poller = thread.pollers[k]
         if (poller === undefined || poller.state !== 'waiting' || poller.dueMs > nowMs) continue
@@ -173,7 +190,16 @@ export class Reactor {
         poller.dueMs = poller.periodMs === 0 ? 0 : nowMs + poller.periodMs
       }
     }
+    this.#pollersRun = false
+    if (this.#pollersLeft) this.#dropUnregistered()
     return busy
+  }
+
+  #dropUnregistered(): void {
+    this.#pollersLeft = false
+    for (const { pollers } of this.threads) {
+      for (let k = pollers.length - 1; k >= 0; k--) if (pollers[k]!.state === 'unregistered') pollers.splice(k, 1)
+    }
   }
 
   #queueImmediate(): void {
