@@ -52,8 +52,8 @@ export interface Server {
   /** Settles when `text` stands in the log. */
   logged(text: string | RegExp): Promise<void>
   alive(): boolean
-  /** Memory that is resident, in bytes. */
-  rssBytes(): number
+  /** Memory that is resident, in bytes, and the most that ever was. */
+  memory(): { rssBytes: number; peakBytes: number }
   /** Time on the CPU, all threads, in milliseconds. */
   cpuMs(): number
 }
@@ -104,7 +104,11 @@ function makeServer(running: Running, folder: string, socket: string, rpcSocket:
     log: () => running.output.stderr,
     logged: text => printed(running, 'stderr', text, LOG_TIMEOUT_MS),
     alive: () => existsSync(`/proc/${pid}`) && running.child.exitCode === null,
-    rssBytes: () => 1024 * Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]),
+    memory() {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+      const field = (name: string): number => 1024 * Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1])
+      return { rssBytes: field('VmRSS'), peakBytes: field('VmHWM') }
+    },
     cpuMs() {
       // proc(5): fields 14 and 15, in ticks of 10 ms, counted after the name, which may hold blanks.
       const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
