@@ -120,11 +120,12 @@ export class PerfRun {
     this.latency = latency
     this.stopped = false
     this.inFlight = this.tasks.length
-    this.complete = this.verify ? onVerifyDone : latency === null ? onDone : onTimedDone
+    const plain = latency === null && !this.mixed && (this.op === PerfOp.Read || this.op === PerfOp.Write)
+    const submit = this.verify ? startVerify : plain ? nextPlain : next
+    this.complete = this.verify ? onVerifyDone : plain ? onPlainDone : latency === null ? onDone : onTimedDone
     for (const task of this.tasks) {
       task.startedMs = performance.now()
-      if (this.verify) startVerify(task)
-      else next(task)
+      submit(task)
     }
   }
 
@@ -152,16 +153,28 @@ export class PerfRun {
 /** Chooses what the task does now, and submits it. */
 function next(task: PerfTask): void {
   const run = task.run
-  let slot
-  if (run.random) {
-    slot = drawSlot(run)
-  } else {
-    slot = run.nextSlot
-    run.nextSlot = slot + 1 === run.slots ? 0 : slot + 1
-  }
-  task.offsetBlocks = slot * run.ioBlocks
+  task.offsetBlocks = nextOffsetBlocks(run)
   task.op = run.mixed && draw(run) % 100 >= run.readPercentage ? PerfOp.Write : run.op
   issue(task)
+}
+
+/**
+ * As {@link next}, where all I/Os are reads or all are writes and none is timed. These are the figures that are compared with
+ * other programs: each I/O costs a tenth less without the choices of `next` and `issue`.
+ */
+function nextPlain(task: PerfTask): void {
+  const run = task.run
+  const channel = run.channel
+  const ioBlocks = run.ioBlocks
+  const offsetBlocks = nextOffsetBlocks(run)
+  const rc =
+    run.op === PerfOp.Write
+      ? channel.writeBlocks(task.buf, task.off, offsetBlocks, ioBlocks, onPlainDone, task)
+      : channel.readBlocks(task.buf, task.readOff, offsetBlocks, ioBlocks, onPlainDone, task)
+  if (rc === 0) return
+  task.op = run.op
+  task.offsetBlocks = offsetBlocks
+  refused(task, rc)
 }
 
 /** Submits what the task holds. */
@@ -202,6 +215,15 @@ function refused(task: PerfTask, rc: number): void {
   run.refusedErrno = -rc
   run.stopped = true
   retire(task)
+}
+
+function onPlainDone(io: BdevIo, success: boolean, task: PerfTask): void {
+  const run = task.run
+  if (!success) ioFailed(io, task)
+  io.free()
+  run.ios++
+  if (run.stopped) retire(task)
+  else nextPlain(task)
 }
 
 function onDone(io: BdevIo, success: boolean, task: PerfTask): void {
@@ -248,7 +270,7 @@ function onVerifyDone(io: BdevIo, success: boolean, task: PerfTask): void {
 
 function ioFailed(io: BdevIo, task: PerfTask): void {
   const run = task.run
-  const where = `block ${task.offsetBlocks} of bdev "${run.channel.bdev.name}"`
+  const where = `block ${io.offsetBlocks} of bdev "${run.channel.bdev.name}"`
   run.fail(`I/O at ${where} failed with errno ${-ioErrno(io)}, status ${io.status}`)
 }
 
@@ -261,6 +283,13 @@ function retire(task: PerfTask): void {
 function draw(run: PerfRun): number {
   run.seed = (Math.imul(run.seed, 1_664_525) + 1_013_904_223) | 0
   return run.seed >>> 8
+}
+
+function nextOffsetBlocks(run: PerfRun): number {
+  if (run.random) return drawSlot(run) * run.ioBlocks
+  const slot = run.nextSlot
+  run.nextSlot = slot + 1 === run.slots ? 0 : slot + 1
+  return slot * run.ioBlocks
 }
 
 function drawSlot(run: PerfRun): number {

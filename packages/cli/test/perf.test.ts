@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHost, type Host } from '@bdevkit/core'
+import { createHost, type Host, type HostOptions } from '@bdevkit/core'
 import { defineBdevModule, IoStatus, IoType, type BdevHost, type BdevIo } from '@bdevkit/module-sdk'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -84,10 +84,11 @@ async function submitted(
   count: number,
   readPercentage = 50,
   submit: (io: BdevIo, count: number) => void = () => {},
+  hostOptions: HostOptions = {},
 ): Promise<Seen[]> {
   const seen: Seen[] = []
   const lines: string[] = []
-  const host = createHost({ log: (_, __, message) => void lines.push(message) })
+  const host = createHost({ log: (_, __, message) => void lines.push(message), ...hostOptions })
   host.use(
     recorder(io => {
       seen.push({ type: io.type, offsetBlocks: io.offsetBlocks, numBlocks: io.numBlocks })
@@ -171,6 +172,15 @@ describe('a workload', () => {
     const reads = seen.filter(({ type }) => type === IoType.Read).length / seen.length
     expect(Math.abs(reads * 100 - percentage)).toBeLessThanOrEqual(percentage % 100 === 0 ? 0 : 3)
   })
+
+  it.each(['randwrite', 'randrw', 'unmap'] as const)(
+    '%s waits where there are fewer I/O objects than its queue depth',
+    async workload => {
+      const seen = await submitted(workload, 100, 50, () => {}, { bdevIoPoolSize: 2, bdevIoCacheSize: 1 })
+      expect(seen.length).toBeGreaterThanOrEqual(100)
+      expect(failed).toBe(0)
+    },
+  )
 
   it('counts an I/O that fails, and goes on', async () => {
     const seen = await submitted('write', 20, 50, (io, n) => void (n === 3 && io.complete(IoStatus.Failed)))
