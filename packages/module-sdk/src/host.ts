@@ -77,8 +77,11 @@ export interface Vbdevs<Params extends VbdevParams> {
    * @throws BdevError ENODEV no such vbdev.
    */
   delete(name: string): Promise<void>
-  /** One call of `method` per vbdev, attached or waiting, in the order of creation: for `configJson`. */
-  createCalls(method: string): readonly RpcCall[]
+  /**
+   * One call of `method` per vbdev, attached or waiting, in the order of creation: for `configJson`. Parameters come as
+   * `order` has them, the others behind.
+   */
+  createCalls(method: string, order?: readonly (keyof Params & string)[]): readonly RpcCall[]
   /** The parameters of a vbdev, `undefined` for an unknown name. */
   params(name: string): Params | undefined
 }

@@ -19,7 +19,7 @@ export default defineBdevModule({
         bdev_passthru_create: params => passthrus.create(params),
         bdev_passthru_delete: ({ name }) => passthrus.delete(name).then(() => true),
       },
-      configJson: () => passthrus.createCalls('bdev_passthru_create'),
+      configJson: () => passthrus.createCalls('bdev_passthru_create', ['base_bdev_name', 'name', 'uuid']),
     }
   },
 })

@@ -85,6 +85,7 @@ export class Host {
   readonly #onNotification: HostOptions['onNotification']
   readonly #shared = new Map<SdkIoChannel, SharedResource>()
   readonly #unregistering = new Set<Promise<void>>()
+  #initialised: Promise<boolean> | null = null
   #zeroes: DmaBuffer | undefined
   #ownBytes = 0
 
@@ -154,22 +155,22 @@ export class Host {
   async init(): Promise<void> {
     if (this.state !== 'startup') throw new BdevError('EALREADY', `init: the host is ${this.state}`)
     this.state = 'initializing'
-    try {
-      await initModules(this)
-      this.state = 'running'
-    } catch (thrown) {
-      this.state = 'failed'
-      throw thrown
-    }
+    const done = initModules(this)
+    this.#initialised = done.then(() => true, () => false)
+    const ok = await this.#initialised
+    // A finish may have begun meanwhile.
+    if (this.state === 'initializing') this.state = ok ? 'running' : 'failed'
+    await done
   }
 
   /**
    * Unregisters every bdev, virtual ones before their bases, and ends the modules (`spdk_bdev_finish`). Reports what is
-   * still in use to the log. The host is of no use afterwards.
+   * still in use to the log. An `init` under way ends first. The host is of no use afterwards.
    */
   async finish(): Promise<void> {
     if (this.state === 'finishing' || this.state === 'finished') throw new BdevError('EALREADY', `finish: the host is ${this.state}`)
     this.state = 'finishing'
+    await this.#initialised
     await finishModules(this)
     const usage = this.usage()
     const left = Object.entries(usage).filter(([, count]) => count !== 0)
@@ -297,6 +298,11 @@ export class Host {
     const forget = (): void => void this.#unregistering.delete(done)
     done.then(forget, forget)
     return done
+  }
+
+  /** Whether an unregistration is under way. @internal */
+  get unregistering(): boolean {
+    return this.#unregistering.size > 0
   }
 
   /** Settles when no unregistration is under way. @internal */

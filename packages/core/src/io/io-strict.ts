@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { IO_TYPE_NAMES, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
 import { isForwarded } from './io-forward.js'
 
@@ -43,7 +43,11 @@ export function restoreBuffers(io: BdevIo): void {
   for (let i = 0; i < original.iovCnt; i++) {
     const { buf, off, len } = original.iovs[i]!
     const from = shadow[i]!
-    if (io.type === IoType.Read && io.status === IoStatus.Success) accel.copy(buf, off, from.buf, from.off, len)
+    if (io.type === IoType.Read) {
+      if (io.status === IoStatus.Success) accel.copy(buf, off, from.buf, from.off, len)
+    } else if (accel.compare(buf, off, from.buf, from.off, len) >= 0) {
+      io.pool.module.log.error(`module "${io.pool.module.name}", or one below it, changed the buffer of a ${IO_TYPE_NAMES[io.type]} to bdev "${io.bdev.name}"; it must work on a copy`)
+    }
     from.buf.fill(POISON)
   }
 }

@@ -53,7 +53,13 @@ export async function finishModules(host: Host): Promise<void> {
   for (;;) {
     // Virtual bdevs claim their bases: the newest that nobody claims has nothing on top.
     const left = host.bdevs.filter(bdev => bdev.status === 'ready' && !given.has(bdev.uuid))
-    const next = left.findLast(bdev => bdev.claims.type === ClaimType.None) ?? left.at(-1)
+    const unclaimed = left.findLast(bdev => bdev.claims.type === ClaimType.None)
+    if (unclaimed === undefined && host.unregistering) {
+      // A vbdev that is on its way out still holds its base.
+      await host.unregistrations()
+      continue
+    }
+    const next = unclaimed ?? left.at(-1)
     if (next === undefined) break
     given.add(next.uuid)
     if (next.claims.type !== ClaimType.None) host.log.warn(`finish: only claimed bdevs are left; unregistering "${next.name}" under ${next.claims.describe()}`)

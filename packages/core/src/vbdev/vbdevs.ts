@@ -101,11 +101,12 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
     if (association.vbdev !== null) await this.#host.unregisterBdev(association.vbdev)
   }
 
-  createCalls(method: string): readonly RpcCall[] {
-    return [...this.#associations.values()].map(({ params, vbdev }) => ({
-      method,
-      params: { ...params, ...(vbdev === null ? {} : { uuid: vbdev.uuid }) } as unknown as JsonObject,
-    }))
+  createCalls(method: string, order: readonly (keyof Params & string)[] = []): readonly RpcCall[] {
+    return [...this.#associations.values()].map(({ params, vbdev }) => {
+      const all: Params = { ...params, ...(vbdev === null ? {} : { uuid: vbdev.uuid }) }
+      const first = order.filter(key => all[key] !== undefined).map(key => [key, all[key]])
+      return { method, params: { ...Object.fromEntries(first), ...all } as unknown as JsonObject }
+    })
   }
 
   params(name: string): Params | undefined {
@@ -121,7 +122,7 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
       try {
         this.#attach(association, bdev)
       } catch (thrown) {
-        this.#module.log.error(`"${association.params.name}" stays away from bdev "${bdev.name}": ${thrown instanceof Error ? thrown.message : String(thrown)}`)
+        this.#module.log.warn(`"${association.params.name}" stays away from bdev "${bdev.name}": ${thrown instanceof Error ? thrown.message : String(thrown)}`)
       }
     }
   }
