@@ -10,7 +10,7 @@ import { REQUEST_BYTES } from './protocol.js'
 import { ReplyQueue, type ReplyQueueOwner } from './reply-queue.js'
 import type { NbdRequest } from './request.js'
 import type { ServerCore } from './server-core.js'
-import { writeQueueBytes } from './sockets.js'
+import { descriptorOf, writeQueueBytes } from './sockets.js'
 import { abandonPayload, parseRequests } from './transmission.js'
 
 /** What is known of a connection, for people. */
@@ -128,6 +128,7 @@ export class Connection implements ExportUser, HandshakeSide, ReplyQueueOwner {
     this.reader = reader
     this.writer = writer
     this.replies = new ReplyQueue(this, core.buffers)
+    this.replies.fd = reader === writer ? descriptorOf(writer) : -1
     this.#handshake = new Handshake(this)
     reader.on('end', () => this.drain('the peer closed its side', core.limits.closeTimeoutMs))
     reader.on('error', error => this.destroy(`socket: ${error.message}`))
@@ -383,6 +384,7 @@ export class Connection implements ExportUser, HandshakeSide, ReplyQueueOwner {
   #endIfIdle(): void {
     if (this.inFlight > 0 || this.#ended) return
     if (this.replies.pending) this.replies.flush(this.writer)
+    if (this.#ended) return
     this.#ended = true
     this.writer.destroySoon()
     if (this.reader !== this.writer) this.reader.destroy()

@@ -7,7 +7,7 @@ import type { Receiver } from './connection.js'
 /** Seconds of silence after which TCP asks whether the peer is there. */
 const KEEP_ALIVE_S = 60
 
-/** The two members of a socket's handle that are used here. */
+/** The members of a socket's handle that are used here. */
 interface Handle {
   readonly fd: number
   readonly writeQueueSize?: number
@@ -54,6 +54,11 @@ export function openWriter(fd: number): Socket {
 /** Bytes that the event loop has taken from a socket and the kernel has not taken from the event loop. */
 export function writeQueueBytes(socket: Socket): number {
   return (socket as unknown as WithHandle)._handle?.writeQueueSize ?? 0
+}
+
+/** A socket's descriptor, non-blocking; -1 where there is none to be had. */
+export function descriptorOf(socket: Socket): number {
+  return (socket as unknown as WithHandle)._handle?.fd ?? -1
 }
 
 function onread(receiver: Receiver): OnReadOpts {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { closeSync, existsSync, openSync, writeFileSync, writeSync } from 'node:fs'
+import { Socket, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { NbdServer, nbdUri } from '../src/index.js'
-import { RawClient, infoData, request } from './client.js'
+import { RawClient, bytes, infoData, option, request } from './client.js'
 import { createBench, type Bench, type RamDisk } from './ram-disk.js'
 
 const READ = 0
@@ -259,6 +259,31 @@ describe('addresses', () => {
     await expect(server.listen({ port: (taken.address() as AddressInfo).port })).rejects.toMatchObject({ code: 'EADDRINUSE' })
     taken.close()
     await server.stop()
+  })
+
+  it('may be a pair of pipes, for one client', async () => {
+    bench.addDisk('ram0')
+    const [input, output] = ['in', 'out'].map(name => join(bench.dir, name)) as [string, string]
+    execFileSync('mkfifo', [input, output])
+    // Opened for both directions, so that opening does not wait for a peer.
+    const fds = [input, output, output, input].map(path => openSync(path, 'r+')) as [number, number, number, number]
+    const server = new NbdServer(bench.host, { exports: [{ name: '', bdevName: 'ram0' }] })
+    const over = server.serveStdio(fds[0], fds[1])
+    const client = new RawClient(new Socket({ fd: fds[2] }))
+    const send = (data: Uint8Array): number => writeSync(fds[3], data)
+    expect((await client.read(18)).toString('latin1', 0, 8)).toBe('NBDMAGIC')
+    send(Buffer.concat([bytes([4, 3]), option(7, infoData(''))]))
+    expect((await client.optionReplies()).at(-1)!.type).toBe(1)
+    send(request(WRITE, { offset: 512, payload: Buffer.alloc(1024, 6) }))
+    send(request(READ, { offset: 512, length: 1024 }))
+    expect((await client.simple()).error).toBe(0)
+    expect((await client.simple(1024)).data).toEqual(Buffer.alloc(1024, 6))
+    send(request(2))
+    await over
+    expect(server.connections).toEqual([])
+    expect(await server.stop()).toMatchObject({ drained: true })
+    client.end()
+    closeSync(fds[3])
   })
 
   it('make URIs', () => {

@@ -96,6 +96,7 @@ const ramFn: BdevFnTable<RamDisk, null> = {
 }
 
 export interface DiskOptions extends Partial<BdevGeometry> {
+  lendsReadBuffers?: boolean
   types?: readonly number[]
 }
 
@@ -134,7 +135,7 @@ export async function createBench(hostOptions: HostOptions = {}): Promise<Bench>
   await host.init()
   const servers: NbdServer[] = []
   const disks = new Map<string, RamDisk>()
-  return {
+  const bench: Bench = {
     host,
     dir,
     messages,
@@ -174,10 +175,11 @@ export async function createBench(hostOptions: HostOptions = {}): Promise<Bench>
       for (const io of disk.held.splice(0)) finish(disk, io)
     },
     async close() {
-      for (const disk of disks.values()) this.release(disk)
+      for (const disk of disks.values()) bench.release(disk)
       for (const server of servers) await server.stop()
       await host.finish()
       rmSync(dir, { recursive: true })
     },
   }
+  return bench
 }
