@@ -18,6 +18,7 @@ export class BdevRegistry {
    */
   add(bdev: Bdev, aliases: readonly string[]): void {
     const names = [bdev.name, ...new Set([...(bdev.uuid === bdev.name ? [] : [bdev.uuid]), ...aliases])]
+    if (aliases.includes(bdev.name)) throw new BdevError('EEXIST', `register of bdev "${bdev.name}": its own name is among its aliases; leave it out`)
     for (const name of names) {
       if (typeof name !== 'string' || name === '') throw new BdevError('EINVAL', `register of bdev "${bdev.name}": wanted aliases to be non-empty strings, found ${JSON.stringify(name)}`)
       const holder = this.#names.get(name)

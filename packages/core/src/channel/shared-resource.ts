@@ -78,16 +78,21 @@ export class SharedResource {
     return true
   }
 
-  /** Completes every queued I/O of `ch` as aborted, by message. */
+  /** Completes every queued I/O of `ch` as aborted, by message, oldest first. */
   abortQueued(ch: BdevChannel): void {
-    for (let i = this.queue.length - 1; i >= 0; i--) {
-      const io = this.queue[i]!
-      if (io.ch !== ch) continue
-      this.queue.splice(i, 1)
+    const queue = this.queue
+    let kept = 0
+    for (let i = 0; i < queue.length; i++) {
+      const io = queue[i]!
+      if (io.ch !== ch) {
+        queue[kept++] = io
+        continue
+      }
       io.status = IoStatus.Aborted
       ch.thread.sendMsg(finishIo, io)
     }
-    if (this.queue.length === 0) this.#flag(false)
+    queue.length = kept
+    if (kept === 0) this.#flag(false)
   }
 
   /** A channel has gone. */

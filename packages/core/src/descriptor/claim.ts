@@ -35,7 +35,9 @@ export class BdevClaims {
   /** Takes a claim for `desc`. The order of the checks is SPDK's. */
   take(desc: Desc, type: number, options: ClaimOptions): void {
     const name = options.name ?? ''
-    const key = BigInt(options.sharedClaimKey ?? 0)
+    const given = options.sharedClaimKey ?? 0
+    if (typeof given === 'number' && !Number.isSafeInteger(given)) this.#refuse(desc, type, 'EINVAL', `the shared claim key is ${given}`, 'give an integer')
+    const key = BigInt(given)
     if (this.type !== ClaimType.None && this.type !== type) this.#conflict(desc, type)
     if (this.holders.some(holder => holder.desc === desc) && type !== ClaimType.ExclWrite) {
       this.#refuse(desc, type, 'EPERM', 'this descriptor holds a claim already', 'close it first')

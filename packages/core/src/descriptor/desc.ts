@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BdevDesc, BdevEvent, ClaimOptions, OpenOptions } from '@bdevkit/module-sdk'
+import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import type { SpdkThread } from '../thread/thread.js'
@@ -52,6 +53,7 @@ export class Desc implements BdevDesc {
   }
 
   claim(type: number, options: ClaimOptions = {}): void {
+    if (this.closed) throw new BdevError('EBADF', `${this.owner}: claim of bdev "${this.bdev.name}": wanted an open descriptor, found it closed; claim before close`)
     this.bdev.claims.take(this, type, options)
   }
 
@@ -80,9 +82,16 @@ export class Desc implements BdevDesc {
     this.thread.sendMsg(deliver, { desc: this, type })
   }
 
-  /** Body of the message. */
+  /** Body of the message. What the holder throws, or its promise rejects with, ends here. */
   deliver(type: number): void {
-    if (!this.closed) this.#onEvent({ type, bdev: this.bdev })
+    if (this.closed) return
+    const failed = (thrown: unknown): void => this.bdev.host.reportThrow(`onEvent of ${this.owner} for bdev "${this.bdev.name}"`, thrown)
+    try {
+      const answer: unknown = this.#onEvent({ type, bdev: this.bdev })
+      if (typeof (answer as PromiseLike<unknown> | undefined)?.then === 'function') (answer as PromiseLike<unknown>).then(undefined, failed)
+    } catch (thrown) {
+      failed(thrown)
+    }
   }
 }
 

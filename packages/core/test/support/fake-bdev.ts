@@ -46,7 +46,8 @@ export class FakeDisk {
     this.hold = options.hold ?? false
     this.types = options.types ?? ALL_TYPES
     this.device = options.ownDevice === true ? module.host.registerIoDevice({ name: 'own', createChannel: () => ({}) }) : module.device
-    this.data = new Uint8Array(Math.min((options.numBlocks ?? 1024) * (options.blockSizeBytes ?? 512), 1 << 24))
+    const sizeBytes = (options.numBlocks ?? 1024) * (options.blockSizeBytes ?? 512)
+    this.data = new Uint8Array(sizeBytes > 0 ? Math.min(sizeBytes, 1 << 24) : 0)
   }
 
   /** The number of the I/O that has arrived at the module. */
