@@ -140,7 +140,7 @@ describe('bdev serve --run', () => {
   })
 
   it('hands a signal on to everything that the command started', async () => {
-    const child = startBdev(['serve', '-c', stack(), '--run', 'echo started; sleep 1000; echo never'])
+    const child = startBdev(['serve', '-c', stack(), '--run', 'sleep 1000 & echo started; wait; echo never'])
     await until(child.stdout!, /started/)
     child.kill('SIGTERM')
     // Standard output ends only when the sleep is gone, too.
