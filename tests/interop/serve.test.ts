@@ -4,12 +4,16 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { digest, inFolder, malloc, MiB, nullBdev, passthru, writeImage, writeStack } from './support/files.js'
-import { Cmd, RawNbd, request } from './support/nbd-client.js'
+import { CLIENT_FLAGS, Cmd, option, RawNbd, request } from './support/nbd-client.js'
 import { run, runOk, start } from './support/run.js'
 import { bdev, root, withServer } from './support/server.js'
 import { itWith, TEST_TIMEOUT_MS } from './support/tools.js'
 
 const EPERM = 1
+const OPT_GO = 7
+const REP_ACK = 1
+const REP_INFO = 3
+const REP_ERR_BLOCK_SIZE_REQD = 0x8000_0008
 
 describe('bdev serve --run', () => {
   itWith(['nbdinfo', 'qemu-img', 'qemu-io'], 'serves the quickstart stack to the command that it runs, and ends with its status', async () => {
@@ -93,6 +97,28 @@ describe('exports', () => {
       const read = (name: string, pattern: number, tcp: boolean): Promise<string> =>
         runOk('qemu-io', ['-r', '-f', 'raw', '-c', `read -P ${pattern} 0 4M`, server.uri(name, tcp)])
       await Promise.all([read('a', 1, true), read('b/c d', 2, false), read('Null0', 0, false)])
+    })
+  })
+
+  it('of sectors take a client that does not ask for block sizes, as the kernel; others do not', { timeout: TEST_TIMEOUT_MS }, async () => {
+    await withServer({ calls: [malloc('Small0', MiB), malloc('Large0', MiB, 4096)] }, async server => {
+      const answerToGo = async (name: string): Promise<number> => {
+        const client = await RawNbd.connect(server.socket)
+        await client.read(18)
+        const data = Buffer.concat([Buffer.from([0, 0, 0, name.length]), Buffer.from(name), Buffer.from([0, 0])])
+        client.write(CLIENT_FLAGS, option(OPT_GO, data))
+        for (;;) {
+          // magic 8, option 4, type 4, length 4
+          const head = await client.read(20)
+          await client.read(head.readUInt32BE(16))
+          const type = head.readUInt32BE(12)
+          if (type === REP_INFO) continue
+          client.destroy()
+          return type
+        }
+      }
+      expect(await answerToGo('Small0')).toBe(REP_ACK)
+      expect(await answerToGo('Large0')).toBe(REP_ERR_BLOCK_SIZE_REQD)
     })
   })
 

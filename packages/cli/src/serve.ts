@@ -24,6 +24,7 @@ export interface ServeOptions extends StackOptions {
   json?: boolean
 }
 
+const SECTOR_BYTES = 512
 /** How long clients have to end by themselves. */
 const DRAIN_TIMEOUT_MS = 5000
 /** Whoever waits longer than this for clients is told for whom. */
@@ -142,7 +143,8 @@ class Target {
   async #listenNbd(host: Host): Promise<void> {
     const { nbd = [], run, stdio, readOnly = false } = this.#options
     if (nbd.length === 0 && run === undefined && stdio !== true) return
-    this.#nbd = new NbdServer(host)
+    // The kernel's nbd-client never asks for block sizes, and the kernel keeps to sectors.
+    this.#nbd = new NbdServer(host, { blockSizeRequiredAboveBytes: SECTOR_BYTES })
     this.#bdevs = addExports(this.#nbd, host, this.#options.export, readOnly)
     const addresses = nbd.length > 0 || stdio === true ? nbd : [{ path: this.#privateSocket() }]
     for (const address of addresses) {

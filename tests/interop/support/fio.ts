@@ -19,7 +19,7 @@ export interface FioResult {
 
 /** Arguments of fio for a job on an export. Its random order is the same in every run. */
 export function fioArgs(uri: string, options: FioOptions): string[] {
-  const job = { name: 'nbd', ioengine: 'nbd', uri, randseed: 1, group_reporting: 1, thread: 1, ...options }
+  const job = { name: 'nbd', ioengine: 'nbd', uri, randseed: 1, group_reporting: 1, thread: 1, verify_state_save: 0, ...options }
   return ['--output-format=json', ...Object.entries(job).map(([key, value]) => `--${key}=${value}`)]
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `bdev serve`, as built, in a folder of its own.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { RpcClient } from '@bdevkit/rpc'
@@ -54,8 +54,8 @@ export interface Server {
   alive(): boolean
   /** Memory that is resident, in bytes, and the most that ever was. */
   memory(): { rssBytes: number; peakBytes: number }
-  /** Time on the CPU, all threads, in milliseconds. */
-  cpuMs(): number
+  /** Time on the CPU, all threads, in microseconds. */
+  cpuUs(): number
 }
 
 /** Starts a server with a Unix socket for NBD and one for RPC, calls `use`, and stops it whatever happens. */
@@ -109,10 +109,10 @@ function makeServer(running: Running, folder: string, socket: string, rpcSocket:
       const field = (name: string): number => 1024 * Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1])
       return { rssBytes: field('VmRSS'), peakBytes: field('VmHWM') }
     },
-    cpuMs() {
-      // proc(5): fields 14 and 15, in ticks of 10 ms, counted after the name, which may hold blanks.
-      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-      return (Number(fields[11]) + Number(fields[12])) * 10
+    cpuUs() {
+      // proc(5): schedstat starts with the time on the CPU, in nanoseconds; stat counts in ticks of 10 ms, too coarse for idling.
+      const tasks = readdirSync(`/proc/${pid}/task`)
+      return tasks.reduce((sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]), 0) / 1000
     },
   }
 }
