@@ -124,7 +124,10 @@ export function tidy(file: string, content: string): Finding[] {
   const at = (line: number, rule: string): Finding => ({ file, line, text: (lines[line - 1] ?? '').trim().slice(0, 100), rule })
   const findings = lineRules
     .filter(rule => rule.in(file) && !isKernel(file))
-    .flatMap(({ pattern, instead }) => lines.flatMap((line, i) => (pattern.test(line) && !excused(lines, i, 'tidy') ? [at(i + 1, instead)] : [])))
+    .flatMap(({ pattern, instead }) => {
+      const broken = (line: string, i: number): boolean => pattern.test(line) && !excused(lines, i, 'tidy')
+      return lines.flatMap((line, i) => (broken(line, i) ? [at(i + 1, instead)] : []))
+    })
   if (!isCode(file)) return findings
 
   const first = lines[0]?.startsWith('#!') ? 1 : 0
