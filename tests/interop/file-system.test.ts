@@ -84,7 +84,9 @@ async function whyUnable(): Promise<string> {
 const unable = await whyUnable()
 
 async function checksums(folder: string): Promise<string[]> {
-  const names = readdirSync(folder).filter(name => name.startsWith('file')).sort()
+  const names = readdirSync(folder)
+    .filter(name => name.startsWith('file'))
+    .sort()
   return Promise.all(names.map(name => digest(join(folder, name))))
 }
 

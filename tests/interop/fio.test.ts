@@ -12,7 +12,10 @@ const DISK_BYTES = 32 * MiB
 const disks: [string, Call[]][] = [
   ['a malloc bdev', [malloc('Disk0', DISK_BYTES)]],
   ['a malloc bdev of 4096-byte blocks', [malloc('Disk0', DISK_BYTES, 4096)]],
-  ['passthru over passthru over malloc', [malloc('Base0', DISK_BYTES), passthru('Middle0', 'Base0'), passthru('Disk0', 'Middle0')]],
+  [
+    'passthru over passthru over malloc',
+    [malloc('Base0', DISK_BYTES), passthru('Middle0', 'Base0'), passthru('Disk0', 'Middle0')],
+  ],
   [
     'passthru over passthru over malloc of 4096-byte blocks',
     [malloc('Base0', DISK_BYTES, 4096), passthru('Middle0', 'Base0'), passthru('Disk0', 'Middle0')],
@@ -24,7 +27,14 @@ describe.each(disks)('fio on %s', (_title, calls) => {
     await withServer({ calls }, async server => {
       const uri = server.uri()
       const verify = { verify: 'crc32c', verify_fatal: 1, do_verify: 1 }
-      const mixed = await fioJob(uri, { rw: 'randwrite', bsrange: '4k-128k', blockalign: '4k', iodepth: 32, size: DISK_BYTES, ...verify })
+      const mixed = await fioJob(uri, {
+        rw: 'randwrite',
+        bsrange: '4k-128k',
+        blockalign: '4k',
+        iodepth: 32,
+        size: DISK_BYTES,
+        ...verify,
+      })
       expect(mixed.write.io_bytes).toBe(DISK_BYTES)
       expect(mixed.read.io_bytes).toBeGreaterThanOrEqual(DISK_BYTES)
       const shares = { numjobs: 4, size: DISK_BYTES / 4, offset_increment: DISK_BYTES / 4 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a server costs that has nothing to do, and what it costs after many clients have come and gone.
 import { readdirSync } from 'node:fs'
+// tidy: idling is measured over real time
 import { setTimeout as wait } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { malloc, MiB, nullBdev, passthru } from './support/files.js'

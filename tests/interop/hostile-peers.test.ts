@@ -55,7 +55,8 @@ const hugeLengths: Attack = async (socket, i) => {
   }
   await peer.enter('Disk0')
   const type = [Cmd.Read, Cmd.Write, Cmd.Trim, 5, 6, 7, 99][i % 7]!
-  for (const offset of [0, DISK_BYTES - 512, Number.MAX_SAFE_INTEGER]) peer.write(request(type, i, offset, 0xffff_ffff), noise(i, 100_000))
+  for (const offset of [0, DISK_BYTES - 512, Number.MAX_SAFE_INTEGER])
+    peer.write(request(type, i, offset, 0xffff_ffff), noise(i, 100_000))
   return peer
 }
 
@@ -109,14 +110,19 @@ describe('peers that', () => {
         for (let k = 0; k < 64; k++) peer.write(request(Cmd.Read, i, 0, PAYLOAD_BYTES))
         return peer
       }
-      await under(server, greedy, async () => {
-        const client = await RawNbd.open(server.socket, 'Disk0')
-        for (let i = 0; i < 100; i++) {
-          client.write(request(Cmd.Read, i, i * 4096, 4096))
-          expect((await client.reply(i, 4096)).data).toEqual(Buffer.alloc(4096))
-        }
-        client.destroy()
-      }, 24)
+      await under(
+        server,
+        greedy,
+        async () => {
+          const client = await RawNbd.open(server.socket, 'Disk0')
+          for (let i = 0; i < 100; i++) {
+            client.write(request(Cmd.Read, i, i * 4096, 4096))
+            expect((await client.reply(i, 4096)).data).toEqual(Buffer.alloc(4096))
+          }
+          client.destroy()
+        },
+        24,
+      )
     })
   })
 

@@ -33,7 +33,11 @@ async function busy(call: InProcess['call'], name: string, ops: number): Promise
 
 const stacks: [string, Call[], string][] = [
   ['a malloc bdev', [malloc('Base0', DISK_BYTES)], 'Base0'],
-  ['the base of two passthru', [malloc('Base0', DISK_BYTES), passthru('Middle0', 'Base0'), passthru('Disk0', 'Middle0')], 'Disk0'],
+  [
+    'the base of two passthru',
+    [malloc('Base0', DISK_BYTES), passthru('Middle0', 'Base0'), passthru('Disk0', 'Middle0')],
+    'Disk0',
+  ],
 ]
 
 describe.each(stacks)('deleting %s', (_title, calls, exported) => {
@@ -54,7 +58,17 @@ describe.each(stacks)('deleting %s', (_title, calls, exported) => {
       expect(server.alive()).toBe(true)
       await server.rpc('bdev_malloc_create', { num_blocks: DISK_BYTES / 512, block_size: 512, name: 'Base0' })
       await server.rpc('bdev_get_bdevs', { name: exported, timeout: 5000 })
-      await runOk('qemu-io', ['-f', 'raw', '-c', `read -P 0 0 ${DISK_BYTES}`, '-c', 'write -P 1 0 1M', '-c', 'read -P 1 0 1M', uri])
+      await runOk('qemu-io', [
+        '-f',
+        'raw',
+        '-c',
+        `read -P 0 0 ${DISK_BYTES}`,
+        '-c',
+        'write -P 1 0 1M',
+        '-c',
+        'read -P 1 0 1M',
+        uri,
+      ])
     })
   })
 
@@ -75,39 +89,43 @@ describe.each(stacks)('deleting %s', (_title, calls, exported) => {
     })
   })
 
-  it('under a client that stopped reading ends within 1 s, and the client gets no foreign byte', { timeout: TEST_TIMEOUT_MS }, async () => {
-    await inProcess(calls, [exported], async ({ host, socket, call }) => {
-      const old = await host.open(exported, { write: true })
-      await old.write(Buffer.alloc(READS * READ_BYTES, OLD), 0)
-      await old.close()
-      const client = await RawNbd.open(socket, exported)
-      for (let i = 0; i < READS; i++) client.write(request(Cmd.Read, i, i * READ_BYTES, READ_BYTES))
-      // More than the socket holds has been read from the bdev, so replies wait for a client that does not come for them.
-      await busy(call, exported, 9)
+  it(
+    'under a client that stopped reading ends within 1 s, and the client gets no foreign byte',
+    { timeout: TEST_TIMEOUT_MS },
+    async () => {
+      await inProcess(calls, [exported], async ({ host, socket, call }) => {
+        const old = await host.open(exported, { write: true })
+        await old.write(Buffer.alloc(READS * READ_BYTES, OLD), 0)
+        await old.close()
+        const client = await RawNbd.open(socket, exported)
+        for (let i = 0; i < READS; i++) client.write(request(Cmd.Read, i, i * READ_BYTES, READ_BYTES))
+        // More than the socket holds has been read from the bdev, so replies wait for a client that does not come for them.
+        await busy(call, exported, 9)
 
-      const startedMs = performance.now()
-      await call('bdev_malloc_delete', { name: 'Base0' })
-      expect(performance.now() - startedMs).toBeLessThan(1000)
-      expect({ ...host.usage(), dmaBytes: 0 }).toEqual(NOTHING)
+        const startedMs = performance.now()
+        await call('bdev_malloc_delete', { name: 'Base0' })
+        expect(performance.now() - startedMs).toBeLessThan(1000)
+        expect({ ...host.usage(), dmaBytes: 0 }).toEqual(NOTHING)
 
-      // The same memory gets a new owner.
-      await call('bdev_malloc_create', { num_blocks: DISK_BYTES / 512, block_size: 512, name: 'Base0' })
-      await call('bdev_get_bdevs', { name: exported, timeout: 5000 })
-      const next = await host.open(exported, { write: true })
-      expect(Buffer.from(await next.read(0, DISK_BYTES)).equals(Buffer.alloc(DISK_BYTES))).toBe(true)
-      await next.write(Buffer.alloc(DISK_BYTES, FOREIGN), 0)
-      await next.close()
+        // The same memory gets a new owner.
+        await call('bdev_malloc_create', { num_blocks: DISK_BYTES / 512, block_size: 512, name: 'Base0' })
+        await call('bdev_get_bdevs', { name: exported, timeout: 5000 })
+        const next = await host.open(exported, { write: true })
+        expect(Buffer.from(await next.read(0, DISK_BYTES)).equals(Buffer.alloc(DISK_BYTES))).toBe(true)
+        await next.write(Buffer.alloc(DISK_BYTES, FOREIGN), 0)
+        await next.close()
 
-      const received = await client.readToEnd()
-      expect(received.length).toBeGreaterThan(0)
-      let at = 0
-      for (; at + 16 <= received.length; at += 16 + READ_BYTES) {
-        expect(received.readUInt32BE(at + 4)).toBe(0)
-        const data = received.subarray(at + 16, at + 16 + READ_BYTES)
-        expect(data.equals(Buffer.alloc(data.length, OLD))).toBe(true)
-      }
-      expect(at / (16 + READ_BYTES)).toBeLessThanOrEqual(READS)
-      await client.closed
-    })
-  })
+        const received = await client.readToEnd()
+        expect(received.length).toBeGreaterThan(0)
+        let at = 0
+        for (; at + 16 <= received.length; at += 16 + READ_BYTES) {
+          expect(received.readUInt32BE(at + 4)).toBe(0)
+          const data = received.subarray(at + 16, at + 16 + READ_BYTES)
+          expect(data.equals(Buffer.alloc(data.length, OLD))).toBe(true)
+        }
+        expect(at / (16 + READ_BYTES)).toBeLessThanOrEqual(READS)
+        await client.closed
+      })
+    },
+  )
 })

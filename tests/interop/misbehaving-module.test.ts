@@ -19,6 +19,7 @@ const params = {
   required: ['name', 'how'],
   properties: { name: { type: 'string' }, how: { type: 'string' }, base_bdev_name: { type: 'string' } },
 }
+const shape = { blockSizeBytes: 512, numBlocks: ${DISK_BYTES / 512} }
 const serve = (host, io) => {
   if (io.type === IoType.Read) host.accel.fillIovs(io.iovs, io.iovCnt, 0x77)
 }
@@ -84,7 +85,7 @@ export default defineBdevModule({
     return {
       handlers: {
         bdev_rogue_create: ({ name, how }) =>
-          host.registerBdev({ name, ctx: {}, fn: make(how), productName: 'Rogue', blockSizeBytes: 512, numBlocks: ${DISK_BYTES / 512} }).name,
+          host.registerBdev({ ...shape, name, ctx: {}, fn: make(how), productName: 'Rogue' }).name,
         bdev_rogue_vbdev_create: params => vbdevs.create(params),
       },
     }
@@ -100,7 +101,10 @@ async function beside(how: string, use: (server: Server) => Promise<void>): Prom
     writeModule({ folder, packageName: 'bdev-module-rogue', name: 'rogue', source })
     const rogue =
       how === 'throws in a completion callback'
-        ? [malloc('Base0', DISK_BYTES), { method: 'bdev_rogue_vbdev_create', params: { name: 'Rogue0', how, base_bdev_name: 'Base0' } }]
+        ? [
+            malloc('Base0', DISK_BYTES),
+            { method: 'bdev_rogue_vbdev_create', params: { name: 'Rogue0', how, base_bdev_name: 'Base0' } },
+          ]
         : [{ method: 'bdev_rogue_create', params: { name: 'Rogue0', how } }]
     await withServer({ calls: [malloc('Malloc0', DISK_BYTES), ...rogue], args: ['--module', folder] }, async server => {
       const job = { rw: 'randwrite', bs: '4k', iodepth: 16, size: DISK_BYTES, verify: 'crc32c', verify_fatal: 1 }
@@ -126,7 +130,11 @@ const cases: Case[] = [
   { how: 'completes twice, the second time late', succeeds: true, named: twice },
   { how: 'throws', succeeds: false, named: threw },
   { how: 'throws, and completes after all', succeeds: false, named: threw },
-  { how: 'returns a promise', succeeds: false, named: /submitRequest of module "rogue" returned a promise: .* bdev "Rogue0" fails/ },
+  {
+    how: 'returns a promise',
+    succeeds: false,
+    named: /submitRequest of module "rogue" returned a promise: .* bdev "Rogue0" fails/,
+  },
   { how: 'throws after it completed', succeeds: true, named: threw },
   { how: 'throws in a completion callback', succeeds: false, named: /rogue.*threw: .*a bad day/ },
 ]

@@ -55,7 +55,13 @@ async function inProject(use: (project: Project) => Promise<void>): Promise<void
     await use({
       folder,
       install: (packageName, name, sdkRange = '^0.1.0') =>
-        writeModule({ folder: join(folder, 'node_modules', packageName), packageName, name, sdkRange, source: letterModule(name) }),
+        writeModule({
+          folder: join(folder, 'node_modules', packageName),
+          packageName,
+          name,
+          sdkRange,
+          source: letterModule(name),
+        }),
     })
   })
 }
@@ -64,7 +70,11 @@ describe('a module package of a foreign project', () => {
   itWith(['qemu-io'], 'is found by its name in the stack file, from wherever bdev is started', async () => {
     await inProject(async project => {
       project.install('@acme/bdev-module-zulu', 'zulu')
-      const stack = writeStack(project.folder, [{ method: 'bdev_zulu_create', params: { name: 'Z0' } }], ['@acme/bdev-module-zulu'])
+      const stack = writeStack(
+        project.folder,
+        [{ method: 'bdev_zulu_create', params: { name: 'Z0' } }],
+        ['@acme/bdev-module-zulu'],
+      )
       const { status, stdout, stderr } = await run(bdev, ['serve', '-c', stack, '--run', readLetter('zulu')], { cwd: '/' })
       expect(stderr).toContain('set up')
       expect(stdout).toContain('read 1048576/1048576 bytes')
@@ -76,7 +86,10 @@ describe('a module package of a foreign project', () => {
     await inProject(async project => {
       project.install('bdev-module-kilo', 'kilo')
       writeModule({ folder: join(project.folder, 'here'), packageName: 'here', name: 'mike', source: letterModule('mike') })
-      for (const [spec, name] of [['bdev-module-kilo', 'kilo'], ['./here', 'mike']] as const) {
+      for (const [spec, name] of [
+        ['bdev-module-kilo', 'kilo'],
+        ['./here', 'mike'],
+      ] as const) {
         const stack = writeStack(project.folder, [{ method: `bdev_${name}_create`, params: { name: 'L0' } }])
         const args = ['serve', '-c', stack, '--module', spec, '--run', readLetter(name)]
         const { status, stdout } = await run(bdev, args, { cwd: project.folder })
@@ -89,7 +102,10 @@ describe('a module package of a foreign project', () => {
   itWith(['qemu-io'], "is found among the dependencies of the project, beside the modules of bdev's own", async () => {
     await inProject(async project => {
       project.install('bdev-module-kilo', 'kilo')
-      writeFileSync(join(project.folder, 'package.json'), JSON.stringify({ name: 'app', dependencies: { 'bdev-module-kilo': '^2.0.0' } }))
+      writeFileSync(
+        join(project.folder, 'package.json'),
+        JSON.stringify({ name: 'app', dependencies: { 'bdev-module-kilo': '^2.0.0' } }),
+      )
       const stack = writeStack(project.folder, [malloc('Malloc0', MiB), { method: 'bdev_kilo_create', params: { name: 'L0' } }])
       const both = `${readLetter('kilo')} && qemu-io -f raw -c "write -P 1 0 1M" "$uri_Malloc0"`
       const { status, stderr } = await run(bdev, ['serve', '-c', stack, '--run', both], { cwd: project.folder })
@@ -106,9 +122,18 @@ describe('a module package of a foreign project', () => {
       project.install('@acme/bdev-module-next', 'next', '^2.0.0')
       const calls = [malloc('Malloc0', MiB), { method: 'bdev_next_create', params: { name: 'N0' } }]
       const stack = writeStack(project.folder, calls, ['bdev-module-kilo', '@acme/bdev-module-next'])
-      const { status, stdout, stderr } = await run(bdev, ['serve', '-c', stack, '--run', 'echo it runs', '--log-level', 'debug'])
+      const { status, stdout, stderr } = await run(bdev, [
+        'serve',
+        '-c',
+        stack,
+        '--run',
+        'echo it runs',
+        '--log-level',
+        'debug',
+      ])
       expect(stderr.trim()).toBe(
-        `bdev: BDEV_E_MODULE_SDK: module "next" (@acme/bdev-module-next 2.1.0) needs module-sdk ^2.0.0, but this host offers 0.1.0.
+        `bdev: BDEV_E_MODULE_SDK: module "next" (@acme/bdev-module-next 2.1.0) needs module-sdk ^2.0.0, \
+but this host offers 0.1.0.
   manifest: ${project.folder}/node_modules/@acme/bdev-module-next/package.json#dependencies
   fix: upgrade @bdevkit/core to one that offers module-sdk ^2.0.0`,
       )
@@ -125,7 +150,11 @@ describe('a module package of a foreign project', () => {
       writeFileSync(join(bare, 'package.json'), '{ "name": "bare", "version": "1.0.0" }')
       const stack = writeStack(project.folder, [malloc('Malloc0', MiB)], ['no-such-package', 'bare', 'bdev-module-next'])
       const { status, stderr } = await run(bdev, ['serve', '-c', stack, '--run', 'true'])
-      expect(stderr.match(/BDEV_E_MODULE_\w+/g)).toEqual(['BDEV_E_MODULE_NOT_FOUND', 'BDEV_E_MODULE_MANIFEST', 'BDEV_E_MODULE_SDK'])
+      expect(stderr.match(/BDEV_E_MODULE_\w+/g)).toEqual([
+        'BDEV_E_MODULE_NOT_FOUND',
+        'BDEV_E_MODULE_MANIFEST',
+        'BDEV_E_MODULE_SDK',
+      ])
       expect(status).toBe(1)
     })
   })

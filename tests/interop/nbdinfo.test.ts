@@ -16,7 +16,12 @@ const nbdinfo = async (...args: string[]): Promise<Info> => JSON.parse(await run
 
 describe('nbdinfo', () => {
   itWith(['nbdinfo'], 'lists every export that nothing stands on, with its size and its block sizes', async () => {
-    const calls = [nullBdev('Null0', 4 * GiB, 4096), malloc('Malloc0', 64 * MiB), malloc('Base0', 32 * MiB, 4096), passthru('Pt0', 'Base0')]
+    const calls = [
+      nullBdev('Null0', 4 * GiB, 4096),
+      malloc('Malloc0', 64 * MiB),
+      malloc('Base0', 32 * MiB, 4096),
+      passthru('Pt0', 'Base0'),
+    ]
     await withServer({ calls }, async server => {
       const { exports } = await nbdinfo('--list', server.uri())
       const seen = exports.map(exp => [exp['export-name'], exp['export-size'], exp.block_size_minimum, exp.description])
@@ -83,7 +88,10 @@ describe('qemu-img', () => {
   itWith(['qemu-img'], 'sees size and allocation of each export by its name', async () => {
     const calls = [malloc('Malloc0', 5 * MiB), malloc('Malloc1', 3 * MiB, 4096)]
     await withServer({ calls, args: ['--export', 'Malloc1=disk one', '--export', 'Malloc0'] }, async server => {
-      for (const [name, sizeBytes] of [['disk one', 3 * MiB], ['Malloc0', 5 * MiB]] as const) {
+      for (const [name, sizeBytes] of [
+        ['disk one', 3 * MiB],
+        ['Malloc0', 5 * MiB],
+      ] as const) {
         const info = JSON.parse(await runOk('qemu-img', ['info', '--output=json', server.uri(name)])) as object
         expect(info).toMatchObject({ format: 'raw', 'virtual-size': sizeBytes })
         const map = JSON.parse(await runOk('qemu-img', ['map', '-f', 'raw', '--output=json', server.uri(name)])) as object[]

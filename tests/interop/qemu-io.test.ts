@@ -18,7 +18,10 @@ async function succeed(uri: string, commands: readonly string[], ...options: str
 
 const disks: [string, Call[]][] = [
   ['512-byte blocks', [malloc('Disk0', 16 * MiB)]],
-  ['4096-byte blocks under two passthru', [malloc('Base0', 16 * MiB, 4096), passthru('Middle0', 'Base0'), passthru('Disk0', 'Middle0')]],
+  [
+    '4096-byte blocks under two passthru',
+    [malloc('Base0', 16 * MiB, 4096), passthru('Middle0', 'Base0'), passthru('Disk0', 'Middle0')],
+  ],
 ]
 
 describe.each(disks)('qemu-io on %s', (_title, calls) => {

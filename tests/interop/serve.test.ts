@@ -16,18 +16,22 @@ const REP_INFO = 3
 const REP_ERR_BLOCK_SIZE_REQD = 0x8000_0008
 
 describe('bdev serve --run', () => {
-  itWith(['nbdinfo', 'qemu-img', 'qemu-io'], 'serves the quickstart stack to the command that it runs, and ends with its status', async () => {
-    const serve = (command: string): ReturnType<typeof run> =>
-      run(bdev, ['serve', '-c', 'examples/quickstart.json', '--run', command], { cwd: root })
-    const ok = await serve(
-      `nbdinfo --size "$uri" && qemu-img info "$nbd" && qemu-io -f raw -c 'write -P 9 0 1M' -c 'read -P 9 0 1M' "$uri_Malloc0"`,
-    )
-    expect(ok.stderr).toBe('')
-    expect(ok.status).toBe(0)
-    expect(ok.stdout).toMatch(/^67108864\n/)
-    expect(ok.stdout).toContain('read 1048576/1048576 bytes')
-    expect((await serve('exit 7')).status).toBe(7)
-  })
+  itWith(
+    ['nbdinfo', 'qemu-img', 'qemu-io'],
+    'serves the quickstart stack to the command that it runs, and ends with its status',
+    async () => {
+      const serve = (command: string): ReturnType<typeof run> =>
+        run(bdev, ['serve', '-c', 'examples/quickstart.json', '--run', command], { cwd: root })
+      const ok = await serve(
+        `nbdinfo --size "$uri" && qemu-img info "$nbd" && qemu-io -f raw -c 'write -P 9 0 1M' -c 'read -P 9 0 1M' "$uri_Malloc0"`,
+      )
+      expect(ok.stderr).toBe('')
+      expect(ok.status).toBe(0)
+      expect(ok.stdout).toMatch(/^67108864\n/)
+      expect(ok.stdout).toContain('read 1048576/1048576 bytes')
+      expect((await serve('exit 7')).status).toBe(7)
+    },
+  )
 
   itWith(['nbdcopy'], 'copies an image in and out with one command', async () => {
     await inFolder(async folder => {
@@ -100,32 +104,41 @@ describe('exports', () => {
     })
   })
 
-  it('of sectors take a client that does not ask for block sizes, as the kernel; others do not', { timeout: TEST_TIMEOUT_MS }, async () => {
-    await withServer({ calls: [malloc('Small0', MiB), malloc('Large0', MiB, 4096)] }, async server => {
-      const answerToGo = async (name: string): Promise<number> => {
-        const client = await RawNbd.connect(server.socket)
-        await client.read(18)
-        const data = Buffer.concat([Buffer.from([0, 0, 0, name.length]), Buffer.from(name), Buffer.from([0, 0])])
-        client.write(CLIENT_FLAGS, option(OPT_GO, data))
-        for (;;) {
-          // magic 8, option 4, type 4, length 4
-          const head = await client.read(20)
-          await client.read(head.readUInt32BE(16))
-          const type = head.readUInt32BE(12)
-          if (type === REP_INFO) continue
-          client.destroy()
-          return type
+  it(
+    'of sectors take a client that does not ask for block sizes, as the kernel; others do not',
+    { timeout: TEST_TIMEOUT_MS },
+    async () => {
+      await withServer({ calls: [malloc('Small0', MiB), malloc('Large0', MiB, 4096)] }, async server => {
+        const answerToGo = async (name: string): Promise<number> => {
+          const client = await RawNbd.connect(server.socket)
+          await client.read(18)
+          const data = Buffer.concat([Buffer.from([0, 0, 0, name.length]), Buffer.from(name), Buffer.from([0, 0])])
+          client.write(CLIENT_FLAGS, option(OPT_GO, data))
+          for (;;) {
+            // magic 8, option 4, type 4, length 4
+            const head = await client.read(20)
+            await client.read(head.readUInt32BE(16))
+            const type = head.readUInt32BE(12)
+            if (type === REP_INFO) continue
+            client.destroy()
+            return type
+          }
         }
-      }
-      expect(await answerToGo('Small0')).toBe(REP_ACK)
-      expect(await answerToGo('Large0')).toBe(REP_ERR_BLOCK_SIZE_REQD)
-    })
-  })
+        expect(await answerToGo('Small0')).toBe(REP_ACK)
+        expect(await answerToGo('Large0')).toBe(REP_ERR_BLOCK_SIZE_REQD)
+      })
+    },
+  )
 
   it('that are read-only answer a write that comes nevertheless with EPERM', { timeout: TEST_TIMEOUT_MS }, async () => {
     await withServer({ calls: [malloc('Disk0', MiB)], args: ['--read-only'] }, async server => {
       const client = await RawNbd.open(server.socket, 'Disk0')
-      client.write(request(Cmd.Write, 1, 0, 4096), Buffer.alloc(4096, 1), request(Cmd.Trim, 2, 0, 4096), request(Cmd.Read, 3, 0, 4096))
+      client.write(
+        request(Cmd.Write, 1, 0, 4096),
+        Buffer.alloc(4096, 1),
+        request(Cmd.Trim, 2, 0, 4096),
+        request(Cmd.Read, 3, 0, 4096),
+      )
       expect((await client.reply(1)).error).toBe(EPERM)
       expect((await client.reply(2)).error).toBe(EPERM)
       expect((await client.reply(3, 4096)).data).toEqual(Buffer.alloc(4096))

@@ -16,7 +16,12 @@ describe('a minute of load', () => {
     ['fio'],
     'over 4 connections, random sizes, reads, writes and trims on a stack of passthru, verifies',
     async () => {
-      const calls = [malloc('Base0', DISK_BYTES), passthru('Middle0', 'Base0'), passthru('Disk0', 'Middle0'), malloc('Other0', 64 * MiB, 4096)]
+      const calls = [
+        malloc('Base0', DISK_BYTES),
+        passthru('Middle0', 'Base0'),
+        passthru('Disk0', 'Middle0'),
+        malloc('Other0', 64 * MiB, 4096),
+      ]
       await withServer({ calls }, async server => {
         const timed = { time_based: 1, runtime: SOAK_S }
         const share = DISK_BYTES / 4
@@ -24,7 +29,11 @@ describe('a minute of load', () => {
         const soak = { rw: 'randwrite', iodepth: 16, numjobs: 4, size: share, offset_increment: share, ...verified, ...timed }
         const [verify, churn] = await Promise.all([
           fioJob(server.uri('Disk0'), soak, 2 * SOAK_S * 1000),
-          fioJob(server.uri('Other0'), { rw: 'randtrimwrite', bs: '64k', iodepth: 8, size: 64 * MiB, ...timed }, 2 * SOAK_S * 1000),
+          fioJob(
+            server.uri('Other0'),
+            { rw: 'randtrimwrite', bs: '64k', iodepth: 8, size: 64 * MiB, ...timed },
+            2 * SOAK_S * 1000,
+          ),
         ])
         expect(verify.write.total_ios).toBeGreaterThan(1000)
         expect(verify.read.total_ios).toBeGreaterThan(1000)
@@ -63,7 +72,14 @@ describe('Node 24', () => {
         await runOk('nbdcopy', ['--connections=4', '--requests=16', image, server.uri()])
         await runOk('nbdcopy', ['--connections=4', '--requests=16', server.uri(), back])
         expect(await digest(back)).toBe(await digest(image))
-        await fioJob(server.uri(), { rw: 'randwrite', bs: '4k', iodepth: 32, size: 16 * MiB, verify: 'crc32c', verify_fatal: 1 })
+        await fioJob(server.uri(), {
+          rw: 'randwrite',
+          bs: '4k',
+          iodepth: 32,
+          size: 16 * MiB,
+          verify: 'crc32c',
+          verify_fatal: 1,
+        })
         expect(await server.rpc('bdev_malloc_delete', { name: 'Base0' })).toBe(true)
         expect(await server.bdevNames()).toEqual([])
         expect(server.log()).not.toMatch(/^(error|warn)/m)

@@ -84,7 +84,10 @@ cat >"$work/stack.json" <<JSON
     {
       "subsystem": "bdev",
       "config": [
-        { "method": "bdev_malloc_create", "params": { "name": "Malloc0", "num_blocks": $((134217728 / block)), "block_size": $block } },
+        {
+          "method": "bdev_malloc_create",
+          "params": { "name": "Malloc0", "num_blocks": $((134217728 / block)), "block_size": $block }
+        },
         { "method": "bdev_passthru_create", "params": { "name": "Disk0", "base_bdev_name": "Malloc0" } }
       ]
     }

@@ -19,7 +19,16 @@ export interface FioResult {
 
 /** Arguments of fio for a job on an export. Its random order is the same in every run. */
 export function fioArgs(uri: string, options: FioOptions): string[] {
-  const job = { name: 'nbd', ioengine: 'nbd', uri, randseed: 1, group_reporting: 1, thread: 1, verify_state_save: 0, ...options }
+  const job = {
+    name: 'nbd',
+    ioengine: 'nbd',
+    uri,
+    randseed: 1,
+    group_reporting: 1,
+    thread: 1,
+    verify_state_save: 0,
+    ...options,
+  }
   return ['--output-format=json', ...Object.entries(job).map(([key, value]) => `--${key}=${value}`)]
 }
 
@@ -28,6 +37,7 @@ export async function fioJob(uri: string, options: FioOptions, timeoutMs?: numbe
   const stdout = await runOk('fio', fioArgs(uri, options), timeoutMs === undefined ? {} : { timeoutMs })
   const { jobs } = JSON.parse(stdout.slice(stdout.indexOf('{'))) as { jobs: FioResult[] }
   const [result] = jobs
-  if (jobs.length !== 1 || result === undefined || result.error !== 0) throw new Error(`fio: wanted one job without an error, found ${stdout}`)
+  if (jobs.length !== 1 || result === undefined || result.error !== 0)
+    throw new Error(`fio: wanted one job without an error, found ${stdout}`)
   return result
 }

@@ -36,5 +36,8 @@ export function writeModule({ folder, packageName, name, sdkRange = '^0.1.0', so
     bdevModule: { manifestVersion: 1, name, entry: '.' },
   }
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest, null, 2))
-  writeFileSync(join(folder, 'index.js'), `import { BdevError, defineBdevModule, IoStatus, IoType, method } from '@bdevkit/module-sdk'\n${source}`)
+  writeFileSync(
+    join(folder, 'index.js'),
+    `import { BdevError, defineBdevModule, IoStatus, IoType, method } from '@bdevkit/module-sdk'\n${source}`,
+  )
 }

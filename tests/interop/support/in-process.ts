@@ -23,7 +23,11 @@ export interface InProcess {
 export const NOTHING: HostUsage = { bdevs: 0, descriptors: 0, channels: 0, bdevIos: 0, ioWaiters: 0, dmaBytes: 0 }
 
 /** Serves `exports` of the bdevs that `calls` create, calls `use`, stops, and checks that nothing is left. */
-export async function inProcess(calls: readonly Call[], exports: readonly string[], use: (stack: InProcess) => Promise<void>): Promise<void> {
+export async function inProcess(
+  calls: readonly Call[],
+  exports: readonly string[],
+  use: (stack: InProcess) => Promise<void>,
+): Promise<void> {
   await inFolder(async folder => {
     const log: string[] = []
     const host = createHost({ log: (level, source, message) => void log.push(`${level}: ${source}: ${message}`) })

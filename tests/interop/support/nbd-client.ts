@@ -109,7 +109,8 @@ export class RawNbd {
   async reply(cookie: number, dataBytes = 0): Promise<{ error: number; data: Buffer }> {
     const head = await this.read(16)
     const found = [head.readUInt32BE(0), Number(head.readBigUInt64BE(8))]
-    if (found[0] !== SIMPLE_REPLY_MAGIC || found[1] !== cookie) throw new Error(`wanted the reply to ${cookie}, found ${head.toString('hex')}`)
+    if (found[0] !== SIMPLE_REPLY_MAGIC || found[1] !== cookie)
+      throw new Error(`wanted the reply to ${cookie}, found ${head.toString('hex')}`)
     const error = head.readUInt32BE(4)
     return { error, data: error === 0 ? await this.read(dataBytes) : Buffer.alloc(0) }
   }

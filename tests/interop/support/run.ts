@@ -70,7 +70,11 @@ export function start(command: string, args: readonly string[], options: StartOp
   }
   const ended = once(child, 'close').then(([code, signal]) => {
     if (pid !== undefined) groups.delete(pid)
-    return { status: (code as number | null) ?? 128, stdout: output.stdout, stderr: output.stderr + (signal ? `\n${signal}` : '') }
+    return {
+      status: (code as number | null) ?? 128,
+      stdout: output.stdout,
+      stderr: output.stderr + (signal ? `\n${signal}` : ''),
+    }
   })
   return {
     child,

@@ -65,7 +65,18 @@ export async function withServer<T>(options: ServeOptions, use: (server: Server)
     const socket = join(folder, 'n')
     const rpcSocket = join(folder, 'r')
     const [program = bdev, ...before] = options.command ?? [bdev]
-    const args = [...before, 'serve', '-c', stack, '--json', '-r', rpcSocket, '--nbd', `unix:${socket}`, ...(options.args ?? [])]
+    const args = [
+      ...before,
+      'serve',
+      '-c',
+      stack,
+      '--json',
+      '-r',
+      rpcSocket,
+      '--nbd',
+      `unix:${socket}`,
+      ...(options.args ?? []),
+    ]
     const running = start(program, args, options.cwd === undefined ? {} : { cwd: options.cwd })
     try {
       const ready = await readyLine(running)
@@ -79,7 +90,14 @@ export async function withServer<T>(options: ServeOptions, use: (server: Server)
   })
 }
 
-function makeServer(running: Running, folder: string, socket: string, rpcSocket: string, pid: number, exports: readonly Export[]): Server {
+function makeServer(
+  running: Running,
+  folder: string,
+  socket: string,
+  rpcSocket: string,
+  pid: number,
+  exports: readonly Export[],
+): Server {
   const rpc = async <T>(method: string, params?: object): Promise<T> => {
     const client = await RpcClient.connect(rpcSocket)
     try {
@@ -112,7 +130,12 @@ function makeServer(running: Running, folder: string, socket: string, rpcSocket:
     cpuUs() {
       // proc(5): schedstat starts with the time on the CPU, in nanoseconds; stat counts in ticks of 10 ms, too coarse for idling.
       const tasks = readdirSync(`/proc/${pid}/task`)
-      return tasks.reduce((sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]), 0) / 1000
+      return (
+        tasks.reduce(
+          (sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]),
+          0,
+        ) / 1000
+      )
     },
   }
 }
@@ -134,7 +157,12 @@ async function printed(running: Running, where: 'stdout' | 'stderr', text: strin
       clearTimeout(timer)
       stream.off('data', look).off('close', onClose)
       if (failure === undefined) resolve()
-      else reject(new Error(`bdev serve: wanted ${String(text)} on ${where}, but ${failure}:\n${running.output.stdout}\n${running.output.stderr}`))
+      else
+        reject(
+          new Error(
+            `bdev serve: wanted ${String(text)} on ${where}, but ${failure}:\n${running.output.stdout}\n${running.output.stderr}`,
+          ),
+        )
     }
     const timer = setTimeout(() => finish(`${timeoutMs} ms have passed`), timeoutMs)
     const look = (): void => void (there() && finish())

@@ -23,11 +23,19 @@ export function hasTool(name: string): boolean {
 export const TEST_TIMEOUT_MS = 30_000
 
 /** `it` for a test that needs programs. `unable` says why the machine cannot run it although it has them. */
-export function itWith(tools: readonly string[], name: string, test: () => Promise<void>, options: { timeout?: number; unable?: string } = {}): void {
+export function itWith(
+  tools: readonly string[],
+  name: string,
+  test: () => Promise<void>,
+  options: { timeout?: number; unable?: string } = {},
+): void {
   const { timeout = TEST_TIMEOUT_MS, unable = '' } = options
   const missing = tools.filter(tool => !hasTool(tool))
   const demanded = missing.filter(tool => required.has(tool))
   const reason = demanded.length > 0 ? '' : missing.length > 0 ? `not installed: ${missing.join(', ')}` : unable
-  const body = demanded.length === 0 ? test : () => Promise.reject(new Error(`not found, but in BDEVKIT_REQUIRE_TOOLS: ${demanded.join(', ')}`))
+  const body =
+    demanded.length === 0
+      ? test
+      : () => Promise.reject(new Error(`not found, but in BDEVKIT_REQUIRE_TOOLS: ${demanded.join(', ')}`))
   it.skipIf(reason !== '')(`${name}${reason === '' ? '' : ` [skipped: ${reason}]`}`, body, timeout)
 }
