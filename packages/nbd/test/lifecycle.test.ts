@@ -50,7 +50,7 @@ describe('removal of the bdev', () => {
   it('ends within a second where the client has stopped reading, and sends no byte of lent memory afterwards', async () => {
     const disk = bench.addDisk('ram0', { numBlocks: 65_536, lendsReadBuffers: true })
     disk.bytes.fill(1)
-    const { path } = await bench.serve({ exports: [{ name: '', bdevName: 'ram0' }], limits: { unsentBytes: 16 * MIB } })
+    const { path } = await bench.serve({ exports: [{ name: '', bdevName: 'ram0' }], limits: { unsentBytes: 16 * MIB, removeTimeoutMs: 5000 } })
     const client = await RawClient.enter(path)
     client.socket.pause()
     const came = new Promise<void>(resolve => {

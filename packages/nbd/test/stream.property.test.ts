@@ -11,6 +11,8 @@ let bench: Bench
 let disk: RamDisk
 let lender: RamDisk
 let path: string
+let slow: RamDisk
+let narrow: string
 
 beforeAll(async () => {
   bench = await createBench()
@@ -22,6 +24,8 @@ beforeAll(async () => {
       { name: 'lent', bdevName: 'lender' },
     ],
   })
+  slow = bench.addDisk('slow', { numBlocks: 65_536 })
+  narrow = (await bench.serve({ exports: [{ name: '', bdevName: 'slow' }], limits: { requests: 16 } }, 'narrow.sock')).path
   path = served.path
 })
 
@@ -39,7 +43,7 @@ const types = { read: 0, write: 1, zero: 6, flush: 3, unknown: 99 } as const
 it('gives the same answers however the stream is cut', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(op, { minLength: 1, maxLength: 25 }),
+      fc.array(op, { minLength: 1, maxLength: 25, size: 'max' }),
       fc.array(fc.integer({ min: 1, max: 70_000 }), { maxLength: 40 }),
       fc.boolean(),
       fc.boolean(),
@@ -87,6 +91,50 @@ it('gives the same answers however the stream is cut', async () => {
     { numRuns: 60 },
   )
 })
+
+it('keeps each payload until a slow bdev has written it, and each answer until a slow bdev has read it', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 48, max: 64 }) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 150 }) }), { minLength: 1, maxLength: 200, size: 'max' }), fc.boolean(), async (sizes, newestFirst) => {
+      slow.bytes.fill(0)
+      slow.hold = true
+      let due = false
+      slow.onIo = () => {
+        if (due) return
+        due = true
+        afterTurns(8, () => {
+          due = false
+          if (newestFirst) slow.held.reverse()
+          bench.release(slow)
+          slow.hold = true
+        })
+      }
+      const client = await RawClient.enter(narrow)
+      const places: { offset: number; payload: Buffer }[] = []
+      let offset = 0
+      for (const blocks of sizes) {
+        places.push({ offset, payload: Buffer.alloc(blocks * 512, (places.length % 255) + 1) })
+        offset += blocks * 512
+      }
+      client.write(Buffer.concat(places.map((place, i) => request(1, { cookie: BigInt(i), ...place }))))
+      for (let i = 0; i < places.length; i++) expect((await client.simple()).error).toBe(0)
+      const wanted = Buffer.concat(places.map(place => place.payload))
+      expect(Buffer.compare(slow.bytes.subarray(0, wanted.length), wanted)).toBe(0)
+      client.write(Buffer.concat(places.map((place, i) => request(0, { cookie: BigInt(i), offset: place.offset, length: place.payload.length }))))
+      for (let i = 0; i < places.length; i++) {
+        const answer = await simpleAnswer(client, places.map(place => ({ data: place.payload })))
+        expect(Buffer.compare(answer.data, places[Number(answer.cookie)]!.payload)).toBe(0)
+      }
+      client.end()
+      slow.onIo = null
+    }),
+    { numRuns: 15 },
+  )
+})
+
+/** Calls `fn` when the event loop has gone round some times, so that sockets are read meanwhile. */
+function afterTurns(turns: number, fn: () => void): void {
+  setImmediate(() => (turns === 1 ? fn() : afterTurns(turns - 1, fn)))
+}
 
 /** Whether a request that writes is in flight at the same time as an earlier read of the same blocks: then either data is right. */
 function racesWithLater(ops: readonly { kind: string; block: number; blocks: number }[], i: number): boolean {
