@@ -170,7 +170,7 @@ describe('a module that', () => {
         if (io.type === IoType.Write) ram.host.accel.fillIovs(io.iovs, io.iovCnt, 0)
       },
     }],
-    ['takes its per-I/O scratch for new each time', `${production}: blockdev write read block`, /READ is declared .* Failed/, {
+    ['takes its per-I/O scratch for new each time', `${production}: blockdev write read block`, /is declared .* Failed/, {
       createIoContext: () => ({ started: false }),
       submit(ram, io, right) {
         const scratch = io.ctx as { started: boolean }

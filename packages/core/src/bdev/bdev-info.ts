@@ -29,7 +29,7 @@ export function bdevInfoJson(bdev: Bdev): JsonObject {
     ...(claimed ? { claim_type: CLAIM_TYPE_NAMES[bdev.claims.type]! } : {}),
     zoned: false,
     supported_io_types: Object.fromEntries(IO_TYPE_NAMES.slice(1).map((name, i) => [name, bdev.ioTypeSupported(i + 1)])),
-    driver_specific: bdev.fn.dumpInfoJson?.(bdev.ctx) ?? {},
+    driver_specific: bdev.callPlain<JsonObject>('dumpInfoJson', bdev.ctx) ?? {},
   }
 }
 

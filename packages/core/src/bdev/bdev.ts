@@ -16,6 +16,9 @@ import type { SpdkThread } from '../thread/thread.js'
 /** Where a bdev is in its life (`enum spdk_bdev_status`). */
 export type BdevStatus = 'ready' | 'unregistering' | 'removing'
 
+/** Functions of the table whose answer is needed at once. */
+type PlainFn = 'dumpInfoJson' | 'writeConfigJson' | 'getModuleCtx' | 'resetDeviceStat' | 'dumpDeviceStatJson'
+
 /** A registered bdev (`struct spdk_bdev`). */
 export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly host: Host
@@ -48,6 +51,8 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly fastTypes: number
   readonly aliases: string[] = []
   status: BdevStatus = 'ready'
+  /** Settles with its unregistration, once that has begun. */
+  gone: Promise<void> | null = null
   readonly descs: Desc[] = []
   readonly channels: BdevChannel[] = []
   readonly claims: BdevClaims
@@ -58,6 +63,10 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly device: IoDevice<BdevChannel>
   resetInProgress: BdevIo | null = null
   readonly queuedResets: BdevIo[] = []
+  /** New I/O is aborted, because a reset is under way and has not been answered yet. */
+  frozen = false
+  /** Ends the entry of the reset among the host's waits. */
+  resetWait: (() => void) | null = null
   /** Called when the last descriptor closes, a reset ends or the last channel goes, for whoever waits. */
   changed: (() => void) | null = null
 
@@ -132,6 +141,13 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     }
   }
 
+  /** Calls an optional function of the table that must answer plainly; `undefined` where it is missing or fails. */
+  callPlain<Answer>(hook: PlainFn, arg: unknown): Answer | undefined {
+    const fn = this.fn[hook] as ((arg: unknown) => Answer) | undefined
+    if (fn === undefined) return undefined
+    return this.module.plainly(`${hook} of module "${this.module.name}" for bdev "${this.name}"`, () => fn.call(this.fn, arg))
+  }
+
   /** A reset has ended. */
   resetEnded(): void {
     this.changed?.()
@@ -154,7 +170,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     const shared = this.host.sharedResource(thread, moduleChannel)
     const ch = new BdevChannel(this, thread, moduleChannel, shared, this.host.budget)
     if (this.host.strict) ch.flags |= ChannelFlag.Strict
-    if (this.resetInProgress !== null) ch.flags |= ChannelFlag.Reset
+    if (this.frozen) ch.flags |= ChannelFlag.Reset
     if (shared.queue.length > 0) ch.flags |= ChannelFlag.Nomem
     shared.channels.push(ch)
     this.channels.push(ch)

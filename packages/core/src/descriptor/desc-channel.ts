@@ -6,7 +6,7 @@ import type { Bdev } from '../bdev/bdev.js'
 import type { BdevChannel } from '../channel/bdev-channel.js'
 import { IoPhase, type BdevIo } from '../io/bdev-io.js'
 import { startAbort } from '../io/io-abort.js'
-import { finishLater, submitIo, submitReturned, submitThrew, submitUncommon } from '../io/io-submit.js'
+import { submitIo, submitReturned, submitThrew, submitUncommon } from '../io/io-submit.js'
 import { queueIoWaiter } from '../io/io-wait.js'
 import type { IoChannel } from '../thread/io-device.js'
 import type { SpdkThread } from '../thread/thread.js'
@@ -129,6 +129,7 @@ function submitRw<Arg>(
   const ch = channel.ch
   const bdev = ch.bdev
   if ((channel.desc.access & access) === 0) return -ERRNO.EBADF
+  if (!(Number.isInteger(offsetBlocks) && Number.isInteger(numBlocks))) return -ERRNO.EINVAL
   if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
   const len = numBlocks * bdev.blockSizeBytes
   if (buf === null ? !iovsHold(iovs, iovCnt, len) : !(bufOff >= 0 && bufOff + len <= buf.length)) return -ERRNO.EINVAL
@@ -204,6 +205,7 @@ function submitRange<Arg>(channel: DescChannel, type: number, offsetBlocks: numb
   const bdev = channel.bdev
   if ((channel.desc.access & Access.Write) === 0) return -ERRNO.EBADF
   if (type === IoType.Flush && (bdev.allowedTypes & (1 << IoType.Flush)) === 0) return -ERRNO.ENOTSUP
+  if (!(Number.isInteger(offsetBlocks) && Number.isInteger(numBlocks))) return -ERRNO.EINVAL
   if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
   if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
   const io = channel.ch.pool.take()
@@ -227,7 +229,12 @@ function fill<Arg>(channel: DescChannel, io: BdevIo, type: number, offsetBlocks:
 
 /** An I/O of no blocks succeeds without its module. */
 function succeedEmpty(io: BdevIo): void {
-  io.prev = io
-  io.next = io
-  finishLater(io, IoStatus.Success)
+  io.status = IoStatus.Success
+  io.phase = IoPhase.Completed
+  io.ch.thread.sendMsg(finishEmpty, io)
+}
+
+/** It was on no channel and is in no statistics. */
+function finishEmpty(io: BdevIo): void {
+  io.cb(io, true, io.cbArg)
 }

@@ -62,7 +62,7 @@ export class Desc implements BdevDesc {
   }
 
   getModuleCtx(): unknown {
-    return this.bdev.fn.getModuleCtx?.(this.bdev.ctx)
+    return this.bdev.callPlain('getModuleCtx', this.bdev.ctx)
   }
 
   close(): void {

@@ -254,7 +254,7 @@ export class Host {
     ]
     for (const name of this.examine.allowList) calls.push({ method: 'bdev_examine', params: { name } })
     for (const module of this.modules) calls.push(...(module.callPlain('configJson') ?? []))
-    for (const bdev of this.registry.bdevs) calls.push(...(bdev.fn.writeConfigJson?.(bdev) ?? []))
+    for (const bdev of this.registry.bdevs) calls.push(...(bdev.callPlain<readonly RpcCall[]>('writeConfigJson', bdev) ?? []))
     calls.push({ method: 'bdev_wait_for_examine' })
     return calls
   }
@@ -294,6 +294,7 @@ export class Host {
   /** @internal */
   unregisterBdev(bdev: Bdev): Promise<void> {
     const done = unregisterBdev(bdev)
+    bdev.gone ??= done
     this.#unregistering.add(done)
     const forget = (): void => void this.#unregistering.delete(done)
     done.then(forget, forget)

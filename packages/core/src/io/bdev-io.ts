@@ -43,6 +43,10 @@ export const IoPhase = {
   Completed: 4,
   /** Never used again. */
   Retired: 5,
+  /** Sent down by `forward`: its child ends it, the module does not have it. */
+  Forwarded: 6,
+  /** As Forwarded, but its module threw meanwhile: it fails when its child has ended. */
+  Failing: 7,
 } as const
 
 /** Bits of {@link BdevIo.flags}: what a free has to undo. */
@@ -144,11 +148,13 @@ export class BdevIo implements SdkBdevIo {
     else thread.execMsg(finishGuarded, this)
   }
 
-  /** As `complete(Success)`, from the framework's own callback of a child: nothing of a module is on the stack. */
+  /** Completes a forwarded I/O, from the framework's own callback of its child: nothing of a module is on the stack. */
   completeForwarded(): void {
     const ch = this.ch
-    if (this.phase !== IoPhase.Outstanding || ch.flags !== 0) {
-      this.complete(IoStatus.Success)
+    if (this.phase !== IoPhase.Forwarded || ch.flags !== 0) {
+      const status = this.phase === IoPhase.Failing ? IoStatus.Failed : IoStatus.Success
+      this.phase = IoPhase.Outstanding
+      this.complete(status)
       return
     }
     this.status = IoStatus.Success
@@ -158,6 +164,7 @@ export class BdevIo implements SdkBdevIo {
   }
 
   completeNvme(cdw0: number, sct: number, sc: number): void {
+    if (!withModule(this)) return
     this.flags |= IoFlag.Details
     this.nvmeCdw0 = cdw0
     this.nvmeSct = sct
@@ -168,12 +175,14 @@ export class BdevIo implements SdkBdevIo {
   }
 
   completeScsi(scsiStatus: number, senseKey: number, asc: number, ascq: number): void {
+    if (!withModule(this)) return
     this.flags |= IoFlag.Details
     this.scsiSense = [scsiStatus, senseKey, asc, ascq]
     this.complete(scsiStatus === 0 ? IoStatus.Success : IoStatus.ScsiError)
   }
 
   completeAio(errno: number): void {
+    if (!withModule(this)) return
     this.setErrno(errno)
     this.complete(errno === 0 ? IoStatus.Success : IoStatus.AioError)
   }
@@ -184,13 +193,19 @@ export class BdevIo implements SdkBdevIo {
       this.complete(IoStatus.Success)
       return
     }
+    if (!withModule(this)) return
+    this.copyDetails(from)
+    this.complete(from.status)
+  }
+
+  /** Takes over why `from` failed. */
+  copyDetails(from: BdevIo): void {
     this.flags |= IoFlag.Details
     this.nvmeCdw0 = from.nvmeCdw0
     this.nvmeSct = from.nvmeSct
     this.nvmeSc = from.nvmeSc
     this.aioErrno = from.aioErrno
     this.scsiSense = from.scsiSense
-    this.complete(from.status)
   }
 
   /** Keeps a negative errno for a completion with `AioError`. */
@@ -208,6 +223,12 @@ export class BdevIo implements SdkBdevIo {
   }
 
   lend(buf: Uint8Array, off: number, lengthBytes: number): void {
+    if (!withModule(this)) return
+    if (this.iovCnt !== 0 && (this.flags & IoFlag.Lent) === 0) {
+      // The submitter brought buffers: they are what it will look at.
+      this.bdev.host.accel.copyToIovs(this.iovs, this.iovCnt, buf, off, lengthBytes)
+      return
+    }
     const own = this.own[0]!
     own.buf = buf
     own.off = off
@@ -234,5 +255,12 @@ export class BdevIo implements SdkBdevIo {
 
 /** Generic command status "command abort requested" (NVMe base specification, status values). */
 const NVME_SC_ABORTED_BY_REQUEST = 0x07
+
+/** Whether the module has the I/O; where it has not, it is told so in the log. */
+function withModule(io: BdevIo): boolean {
+  if (io.phase === IoPhase.Submitting || io.phase === IoPhase.Outstanding) return true
+  misuse(io, 'completed')
+  return false
+}
 
 function noCallback(): void {}

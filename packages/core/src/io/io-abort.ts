@@ -24,6 +24,12 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
   const targets: BdevIo[] = []
   let refused = false
   let aborted = false
+  io.target = null
+  if (ioArg === null) {
+    // A forwarded ABORT whose target has completed.
+    failUnsubmitted(io, -ERRNO.ENOENT)
+    return
+  }
   for (let at = head.next!; at !== head; at = at.next!) {
     if (at.cbArg !== ioArg || at.phase === IoPhase.Completed) continue
     if (at.type === IoType.Abort || at.type === IoType.Reset) refused = true
@@ -36,7 +42,7 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
     } else targets.push(at)
   }
   // A vbdev's I/O may still wait for a child on this thread.
-  if (ioArg !== null && targets.length === 0 && removeIoWaiters(ch.thread, ioArg as BdevIo)) {
+  if (targets.length === 0 && removeIoWaiters(ch.thread, ioArg as BdevIo)) {
     ch.thread.sendMsg(abortWaiting, ioArg as BdevIo)
     aborted = true
   }
@@ -106,6 +112,7 @@ function finishIfDone(io: BdevIo): void {
 }
 
 function abortWaiting(parent: BdevIo): void {
+  parent.phase = IoPhase.Outstanding
   parent.complete(IoStatus.Aborted)
 }
 

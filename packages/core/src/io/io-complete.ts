@@ -72,9 +72,11 @@ export function completeUncommon(io: BdevIo, phase: number): void {
       io.status = IoStatus.Failed
     }
     ch.thread.sendMsg(resetCompleted, io)
+    // It may have been the last one outstanding, and what another bdev of the module has queued waits for that.
+    if ((ch.flags & ChannelFlag.Nomem) !== 0) ch.shared.retry()
     return
   }
-  if (io.status === IoStatus.Nomem && (io.flags & IoFlag.Retire) === 0) {
+  if (io.status === IoStatus.Nomem) {
     if ((ch.flags & ChannelFlag.Reset) !== 0) {
       io.status = IoStatus.Aborted
     } else {
@@ -89,12 +91,12 @@ export function completeUncommon(io: BdevIo, phase: number): void {
 }
 
 /** A module or a submitter did with an I/O what it must not: say so, and leave everything as it is. */
-export function misuse(io: BdevIo, what: 'completed' | 'freed'): void {
+export function misuse(io: BdevIo, what: 'completed' | 'forwarded' | 'freed'): void {
   const module = io.pool.module
   const bdev = io.bdev === null ? '?' : io.bdev.name
-  if (what === 'completed') {
+  if (what !== 'freed') {
     module.distrust()
-    module.log.error(`module "${module.name}" completed an I/O of bdev "${bdev}" that it does not have (twice, or after the framework failed it); ignored`)
+    module.log.error(`module "${module.name}" ${what} an I/O of bdev "${bdev}" that it does not have (twice, after it forwarded it, or after the framework failed it); ignored`)
   } else {
     const owner = io.channel === null ? '?' : io.channel.desc.owner
     module.log.error(`${owner} freed an I/O of bdev "${bdev}" that it does not have (twice, or before it completed); ignored`)

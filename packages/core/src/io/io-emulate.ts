@@ -3,7 +3,7 @@
 import type { DmaBuffer } from '@bdevkit/module-sdk'
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { CHILDREN_IN_FLIGHT } from '../limits.js'
-import { IoFlag, type BdevIo } from './bdev-io.js'
+import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
 import { finishLater, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
 
@@ -22,12 +22,11 @@ interface WriteZeroesParts {
   nextBlock: number
   leftBlocks: number
   outstanding: number
-  failed: BdevIo | null
   status: number
 }
 
 function startWriteZeroes(io: BdevIo): void {
-  const parts: WriteZeroesParts = { nextBlock: io.offsetBlocks, leftBlocks: io.numBlocks, outstanding: 0, failed: null, status: IoStatus.Success }
+  const parts: WriteZeroesParts = { nextBlock: io.offsetBlocks, leftBlocks: io.numBlocks, outstanding: 0, status: IoStatus.Success }
   io.parts = parts
   sendZeroes(io)
 }
@@ -45,10 +44,17 @@ function sendZeroes(io: BdevIo): void {
       return
     }
     const blocks = Math.min(parts.leftBlocks, most)
-    const iov = child.own[0]!
-    iov.buf = zeroes.buf
-    iov.off = zeroes.off
-    iov.len = blocks * bdev.blockSizeBytes
+    const lengthBytes = blocks * bdev.blockSizeBytes
+    if (lengthBytes > zeroes.len) {
+      // One block, or one unit of writing, is larger than the buffer: it is written from it several times over.
+      child.iovs = zeroIovs(zeroes, lengthBytes)
+      child.iovCnt = child.iovs.length
+    } else {
+      const iov = child.own[0]!
+      iov.buf = zeroes.buf
+      iov.off = zeroes.off
+      iov.len = lengthBytes
+    }
     child.type = IoType.Write
     child.offsetBlocks = parts.nextBlock
     child.numBlocks = blocks
@@ -60,14 +66,18 @@ function sendZeroes(io: BdevIo): void {
   }
 }
 
+function zeroIovs(zeroes: DmaBuffer, lengthBytes: number): Iov[] {
+  const iovs: Iov[] = []
+  for (let left = lengthBytes; left > 0; left -= zeroes.len) iovs.push(new Iov(zeroes.buf, zeroes.off, Math.min(left, zeroes.len)))
+  return iovs
+}
+
 function zeroesWritten(child: BdevIo, success: boolean, io: BdevIo): void {
   const parts = io.parts as WriteZeroesParts
   parts.outstanding--
   if (!success && parts.status === IoStatus.Success) {
     parts.status = child.status
-    io.nvmeSct = child.nvmeSct
-    io.nvmeSc = child.nvmeSc
-    io.setErrno(child.aioErrno)
+    io.copyDetails(child)
   }
   child.free()
   if (parts.status === IoStatus.Success && parts.leftBlocks > 0) sendZeroes(io)

@@ -6,7 +6,8 @@ import { Access, WRITING_TYPES } from '../descriptor/access.js'
 import type { DescChannel } from '../descriptor/desc-channel.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { startAbort } from './io-abort.js'
-import { failUnsubmitted, submitIo } from './io-submit.js'
+import { misuse } from './io-complete.js'
+import { failUnsubmitted, failWithModule, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
 
 /**
@@ -15,9 +16,10 @@ import { queueIoWaiter } from './io-wait.js'
  */
 export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallback | null, offsetBlocks: number): void {
   if (parent.phase !== IoPhase.Submitting && parent.phase !== IoPhase.Outstanding) {
-    parent.complete(IoStatus.Failed)
+    misuse(parent, 'forwarded')
     return
   }
+  parent.phase = IoPhase.Forwarded
   const ch = base.ch
   const child = ch.pool.take()
   if (child === null) {
@@ -46,7 +48,8 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
     (bit & bdev.allowedTypes) !== 0 &&
     (base.desc.access & ((bit & WRITING_TYPES) !== 0 ? Access.Write : Access.Read)) !== 0 &&
     offset >= 0 &&
-    offset + parent.numBlocks <= bdev.numBlocks
+    offset + parent.numBlocks <= bdev.numBlocks &&
+    (child.iovCnt !== 0 || type !== IoType.Read || bdev.lendsReadBuffers || child.numBlocks === 0)
   ) {
     if (type === IoType.Abort) startAbort(child, parent.abortTarget)
     else submitIo(child)
@@ -67,6 +70,7 @@ function completeParent(child: BdevIo, success: boolean, parent: BdevIo): void {
     else passLentOn(child, parent)
     parent.completeForwarded()
   } else {
+    parent.phase = IoPhase.Outstanding
     parent.completeFrom(child)
     child.free()
   }
@@ -74,20 +78,36 @@ function completeParent(child: BdevIo, success: boolean, parent: BdevIo): void {
 
 /** Lets the function given to `forwardThen` answer for the parent. */
 function callForwardFn(child: BdevIo, success: boolean, parent: BdevIo): void {
+  if (parent.phase === IoPhase.Failing) {
+    child.free()
+    parent.completeForwarded()
+    return
+  }
+  parent.phase = IoPhase.Outstanding
   const lent = success && (child.flags & (IoFlag.Lent | IoFlag.HasLender)) !== 0
   if (lent) passLentOn(child, parent)
   try {
-    child.forwardFn!(child, parent)
+    const returned: unknown = child.forwardFn!(child, parent)
+    if (returned !== undefined) refuseAnswer(parent, returned)
   } catch (thrown) {
-    const module = parent.pool.module
-    module.distrust()
-    module.reportThrow(`the forwardThen callback of module "${module.name}" on bdev "${parent.bdev.name}"`, thrown)
-    if (parent.phase === IoPhase.Outstanding) {
-      parent.flags |= IoFlag.Retire
-      parent.complete(IoStatus.Failed)
-    }
+    callbackThrew(parent, thrown)
   }
   if (!lent) child.free()
+}
+
+function callbackThrew(parent: BdevIo, thrown: unknown): void {
+  const module = parent.pool.module
+  module.distrust()
+  module.reportThrow(`the forwardThen callback of module "${module.name}" on bdev "${parent.bdev.name}"`, thrown)
+  failWithModule(parent)
+}
+
+/** An async callback: its child is freed by now, and what comes later belongs to nobody. */
+function refuseAnswer(parent: BdevIo, returned: unknown): void {
+  const module = parent.pool.module
+  if (typeof (returned as PromiseLike<unknown> | null)?.then !== 'function') return
+  ;(returned as PromiseLike<unknown>).then(undefined, thrown => module.reportThrow(`the promise of a forwardThen callback of module "${module.name}"`, thrown))
+  callbackThrew(parent, new TypeError('it returned a promise: it must return nothing, and complete the parent now or by a later callback'))
 }
 
 /** Lent memory goes on to the parent; the child that answers for it is freed with the parent. */
@@ -96,6 +116,7 @@ function passLentOn(child: BdevIo, parent: BdevIo): void {
     child.free()
     return
   }
+  if ((parent.flags & IoFlag.HasLender) !== 0) parent.lender!.free()
   parent.iovs = child.iovs
   parent.iovCnt = child.iovCnt
   parent.lender = child
@@ -116,5 +137,11 @@ function waitAndForward(parent: BdevIo, base: DescChannel, done: ForwardCallback
 }
 
 function forwardWaiting(waiting: { parent: BdevIo; base: DescChannel; done: ForwardCallback | null; offsetBlocks: number }): void {
-  forwardIo(waiting.parent, waiting.base, waiting.done, waiting.offsetBlocks)
+  const { parent } = waiting
+  if (parent.phase === IoPhase.Failing) {
+    parent.completeForwarded()
+    return
+  }
+  parent.phase = IoPhase.Outstanding
+  forwardIo(parent, waiting.base, waiting.done, waiting.offsetBlocks)
 }

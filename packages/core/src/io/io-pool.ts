@@ -57,12 +57,18 @@ export class IoPool {
   readonly module: ModuleRecord
   readonly budget: IoBudget
   head: BdevIo | null = null
+  /**
+   * The I/O freed last, kept back until the next one is freed: a module that completes an I/O, whose submitter frees it and
+   * submits again, and then completes it a second time, finds it free and not in use by somebody else.
+   */
+  #last: BdevIo
 
   constructor(ch: BdevChannel, budget: IoBudget) {
     this.ch = ch
     this.thread = ch.thread
     this.module = ch.bdev.module
     this.budget = budget
+    this.#last = this.#create()
   }
 
   /** An I/O, or `null` where none is left or others of the thread wait for one. */
@@ -78,8 +84,10 @@ export class IoPool {
   /** Puts an I/O back; the oldest waiter of the thread gets its turn. */
   give(io: BdevIo): void {
     const thread = this.thread
-    io.poolNext = this.head
-    this.head = io
+    const last = this.#last
+    this.#last = io
+    last.poolNext = this.head
+    this.head = last
     if (++thread.ioCredits > thread.ioCreditsMax) this.budget.creditGiven(thread)
   }
 
@@ -97,12 +105,24 @@ export class IoPool {
 
   /** Makes a slab of I/Os at once: so seldom that the compiler leaves it out of the hot path. */
   #make(): void {
-    const create = this.module.createIoContext
     for (let i = 0; i < IO_SLAB; i++) {
-      const io = new BdevIo(this)
-      if (create !== null) io.ctx = create()
+      const io = this.#create()
       io.poolNext = this.head
       this.head = io
     }
+  }
+
+  /** An I/O with its module's scratch. Where that cannot be made, the module meets `null` and the I/O fails in its hands. */
+  #create(): BdevIo {
+    const io = new BdevIo(this)
+    const { module } = this
+    if (module.createIoContext !== null) {
+      try {
+        io.ctx = module.createIoContext()
+      } catch (thrown) {
+        module.reportThrow(`createIoContext of module "${module.name}"`, thrown)
+      }
+    }
+    return io
   }
 }

@@ -4,7 +4,7 @@ import type { Bdev } from '../bdev/bdev.js'
 import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
 import { RESET_POLL_US } from '../limits.js'
 import type { SpdkThread } from '../thread/thread.js'
-import { IoPhase, type BdevIo } from './bdev-io.js'
+import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { finishLater, sendToModule } from './io-submit.js'
 
 /**
@@ -18,6 +18,12 @@ export function startReset(io: BdevIo): void {
     return
   }
   bdev.resetInProgress = io
+  bdev.frozen = true
+  const { module } = bdev
+  bdev.resetWait = bdev.host.waits.begin(
+    `reset of bdev "${bdev.name}"`,
+    () => `module "${module.name}", I/O outstanding: ${bdev.channels.map(ch => ch.outstanding).join(', ')}`,
+  )
   walkChannels(bdev, io.ch.thread, freeze, () => drain(io))
 }
 
@@ -74,10 +80,16 @@ function send(io: BdevIo): void {
 export function resetCompleted(io: BdevIo): void {
   const bdev = io.bdev
   io.phase = IoPhase.Framework
+  bdev.frozen = false
   walkChannels(bdev, io.ch.thread, thaw, () => {
     const queued = bdev.queuedResets.splice(0)
     bdev.resetInProgress = null
-    for (const later of queued) finishLater(later, io.status)
+    bdev.resetWait?.()
+    bdev.resetWait = null
+    for (const later of queued) {
+      if ((io.flags & IoFlag.Details) !== 0) later.copyDetails(io)
+      finishLater(later, io.status)
+    }
     finishLater(io, io.status)
     bdev.resetEnded()
   })

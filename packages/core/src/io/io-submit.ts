@@ -92,7 +92,10 @@ export function submitThrew(io: BdevIo, thrown: unknown): void {
   failWithModule(io)
 }
 
-function failWithModule(io: BdevIo): void {
+/** The module has misbehaved with an I/O: it fails, and its object is not used again. */
+export function failWithModule(io: BdevIo): void {
   io.flags |= IoFlag.Retire
   if (io.phase === IoPhase.Submitting || io.phase === IoPhase.Outstanding) io.complete(IoStatus.Failed)
+  // Its child still works on the submitter's buffers.
+  else if (io.phase === IoPhase.Forwarded) io.phase = IoPhase.Failing
 }

@@ -54,17 +54,22 @@ export class ModuleRecord {
 
   /** Calls a hook that must answer plainly. A throw is logged and gives `undefined`. */
   callPlain<Name extends PlainHook>(hook: Name, ...args: Parameters<NonNullable<BdevModuleInstance[Name]>>): ReturnType<NonNullable<BdevModuleInstance[Name]>> | undefined {
-    const fn = this.instance[hook] as ((...args: unknown[]) => unknown) | undefined
+    const fn = this.instance[hook] as ((...args: unknown[]) => ReturnType<NonNullable<BdevModuleInstance[Name]>>) | undefined
     if (fn === undefined) return undefined
+    return this.plainly(`${hook} of module "${this.name}"`, () => fn.apply(this.instance, args))
+  }
+
+  /** Runs code of the module that must answer plainly. A throw or a promise is logged and gives `undefined`. */
+  plainly<Answer>(where: string, call: () => Answer): Answer | undefined {
     try {
-      const answer = fn.apply(this.instance, args)
-      if (typeof (answer as PromiseLike<unknown> | undefined)?.then === 'function') {
-        ;(answer as PromiseLike<unknown>).then(undefined, thrown => this.reportThrow(`${hook} of module "${this.name}"`, thrown))
+      const answer = call()
+      if (typeof (answer as PromiseLike<unknown> | undefined | null)?.then === 'function') {
+        ;(answer as PromiseLike<unknown>).then(undefined, thrown => this.reportThrow(where, thrown))
         throw new BdevError('EINVAL', `wanted a plain answer, found a promise; what needs time belongs into moduleInit, examineDisk or a handler`)
       }
-      return answer as ReturnType<NonNullable<BdevModuleInstance[Name]>>
+      return answer
     } catch (thrown) {
-      this.reportThrow(`${hook} of module "${this.name}"`, thrown)
+      this.reportThrow(where, thrown)
       return undefined
     }
   }

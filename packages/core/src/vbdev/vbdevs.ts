@@ -13,8 +13,8 @@ interface Association<Params> {
   readonly params: Params
   base: Base | null
   vbdev: Bdev | null
-  /** Deleted by its owner: forget it when it is gone. */
-  deleted: boolean
+  /** The base that it was on last. It does not come back on that one, only when the base does. */
+  left: Bdev | null
 }
 
 /** The base of one vbdev. */
@@ -62,6 +62,8 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
   readonly #module: ModuleRecord
   readonly #spec: VbdevsSpec<Params, Ctx>
   readonly #associations = new Map<string, Association<Params>>()
+  /** Deleted by their owner, and not gone yet. */
+  readonly #leaving = new Set<Association<Params>>()
 
   constructor(host: Host, module: ModuleRecord, spec: VbdevsSpec<Params, Ctx>) {
     this.#host = host
@@ -74,10 +76,10 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
     const who = `module "${this.#module.name}": create of "${name}" on "${params.base_bdev_name}"`
     if (this.#associations.has(name)) throw new BdevError('EEXIST', `${who}: there is a vbdev of that name, attached or waiting; choose another or delete it`)
     if (this.#host.bdevByName(name) !== undefined) throw new BdevError('EEXIST', `${who}: a bdev has that name; choose another`)
-    const association: Association<Params> = { params, base: null, vbdev: null, deleted: false }
+    const association: Association<Params> = { params, base: null, vbdev: null, left: null }
     this.#associations.set(name, association)
     const base = this.#host.bdevByName(params.base_bdev_name)
-    if (base === undefined) {
+    if (base === undefined || base.status !== 'ready') {
       this.#module.log.notice(`"${name}" waits for bdev "${params.base_bdev_name}"`)
       return name
     }
@@ -96,9 +98,11 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
       const found = this.#host.bdevByName(name)
       throw new BdevError('ENODEV', `module "${this.#module.name}": delete of "${name}": ${found === undefined ? 'there is no such vbdev' : `that bdev belongs to module "${found.module.name}"`}`)
     }
-    association.deleted = true
     this.#associations.delete(name)
-    if (association.vbdev !== null) await this.#host.unregisterBdev(association.vbdev)
+    const { vbdev } = association
+    if (vbdev === null) return
+    this.#leaving.add(association)
+    await (vbdev.gone ?? this.#host.unregisterBdev(vbdev))
   }
 
   createCalls(method: string, order: readonly (keyof Params & string)[] = []): readonly RpcCall[] {
@@ -118,31 +122,34 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
     for (const association of this.#associations.values()) {
       if (association.vbdev !== null || association.base !== null) continue
       const wanted = association.params.base_bdev_name
-      if (wanted !== bdev.name && !bdev.aliases.includes(wanted)) continue
-      try {
-        this.#attach(association, bdev)
-      } catch (thrown) {
-        this.#module.log.warn(`"${association.params.name}" stays away from bdev "${bdev.name}": ${thrown instanceof Error ? thrown.message : String(thrown)}`)
-      }
+      if (wanted === bdev.name || bdev.aliases.includes(wanted)) this.#tryAttach(association, bdev)
     }
   }
 
-  /** A bdev of this module has been destructed. If its association still stands, its base may be back already. */
-  bdevGone(vbdev: Bdev): void {
-    if (vbdev.module === this.#module) {
-      for (const association of this.#associations.values()) {
-        if (association.vbdev !== vbdev) continue
-        void association.base?.close()
-        association.base = null
-        association.vbdev = null
-      }
+  /** A bdev has been destructed. Where it was a vbdev of this module, its base may be back already. */
+  bdevGone(bdev: Bdev): void {
+    for (const association of [...this.#associations.values(), ...this.#leaving]) {
+      if (association.vbdev !== bdev) continue
+      association.left = association.base?.bdev ?? null
+      void association.base?.close()
+      association.base = null
+      association.vbdev = null
+      this.#leaving.delete(association)
     }
     if (this.#host.state === 'finishing') return
     // A name or a base that was taken is free now: whoever waited for it has another try.
     for (const association of this.#associations.values()) {
       if (association.vbdev !== null || association.base !== null) continue
       const base = this.#host.bdevByName(association.params.base_bdev_name)
-      if (base !== undefined && base.status === 'ready') this.examine(base)
+      if (base !== undefined && base.status === 'ready' && base !== association.left) this.#tryAttach(association, base)
+    }
+  }
+
+  #tryAttach(association: Association<Params>, bdev: Bdev): void {
+    try {
+      this.#attach(association, bdev)
+    } catch (thrown) {
+      this.#module.log.warn(`"${association.params.name}" stays away from bdev "${bdev.name}": ${thrown instanceof Error ? thrown.message : String(thrown)}`)
     }
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { BdevEvent, BdevIo, Iov } from '@bdevkit/module-sdk'
-import { createHost, type Desc, type DescChannel, type Host, type HostOptions, type SpdkThread } from '../../src/index.js'
+import type { BdevEvent, BdevIo, DescChannel, Iov } from '@bdevkit/module-sdk'
+import { createHost, type Desc, type Host, type HostOptions, type SpdkThread } from '../../src/index.js'
 import type { FakeModule, RelayModule } from './fake-bdev.js'
 import { VirtualClock } from './virtual-clock.js'
 
