@@ -61,5 +61,7 @@ function carryOut(io: BdevIo): void {
 export function kitRamCreate(ram: KitRam, name: string, blockSizeBytes: number): void {
   const numBlocks = ram.bytes.length / blockSizeBytes
   const productName = 'Conformance RAM'
-  ram.host.registerBdev({ name, ctx: ram, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true })
+  // The same in every host, as UUIDs of vbdevs are derived from it.
+  const uuid = ram.host.uuidV5('5eed0000-0000-4000-8000-000000000000', new TextEncoder().encode(name))
+  ram.host.registerBdev({ name, ctx: ram, uuid, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true })
 }

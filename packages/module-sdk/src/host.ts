@@ -129,6 +129,11 @@ export interface BdevHost {
    */
   openBdev(name: string, options: OpenOptions): BdevDesc
   /**
+   * Reads blocks through a descriptor, for tables and superblocks: control plane, one promise and one buffer each.
+   * @throws BdevError of the errno that the read failed with.
+   */
+  readBlocks(desc: BdevDesc, offsetBlocks: number, numBlocks: number): Promise<Uint8Array>
+  /**
    * Tells the size of one of this module's bdevs anew; open descriptors get RESIZE.
    * @throws BdevError EBUSY smaller while a descriptor is open; EINVAL out of range.
    */

@@ -234,7 +234,8 @@ function abortDone(io: { free(): void }): void {
   io.free()
 }
 
-function ioError(what: string, bdev: string, errno: number): BdevError {
+/** The error of an I/O that failed with a negative errno. */
+export function ioError(what: string, bdev: string, errno: number): BdevError {
   const name = (Object.keys(ERRNO) as ErrnoName[]).find(key => ERRNO[key] === -errno) ?? 'EIO'
   return new BdevError(name, `${what} on bdev "${bdev}" failed: ${name}${name === 'ECANCELED' ? ' (aborted)' : ''}`)
 }

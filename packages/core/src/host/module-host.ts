@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type {
-  Bdev as SdkBdev, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, OpenOptions, PartBaseSpec, VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
+  Bdev as SdkBdev, BdevDesc, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, OpenOptions, PartBaseSpec, VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
 } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
@@ -12,6 +12,7 @@ import { PartBase } from '../part/part-base.js'
 import { IoDevice } from '../thread/io-device.js'
 import { Vbdevs } from '../vbdev/vbdevs.js'
 import type { Host } from './host.js'
+import { readBlocks } from './read-blocks.js'
 
 const NO_BYTES = new Uint8Array(0)
 
@@ -69,6 +70,10 @@ export class ModuleHost implements BdevHost {
 
   openBdev(name: string, options: OpenOptions): Desc {
     return this.#host.openFor(name, options, `module "${this.#module.name}"`, this.#module)
+  }
+
+  readBlocks(desc: BdevDesc, offsetBlocks: number, numBlocks: number): Promise<Uint8Array> {
+    return readBlocks(desc as Desc, offsetBlocks, numBlocks)
   }
 
   notifyBlockcntChange(bdev: SdkBdev, numBlocks: number): void {

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { crc32, gunzipSync } from 'node:zlib'
+import { parameterTables } from '@bdevkit/conformance'
+import { bdevInfoJson, createHost, type Host } from '@bdevkit/core'
+import { defineBdevModule, IoStatus, IoType, type BdevHost } from '@bdevkit/module-sdk'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import gpt from '../src/index.js'
+import { hasProtectiveMbr, parseBackup, parsePrimary, SPDK_TYPE_GUID, type GptDisk } from '../src/gpt-table.js'
+
+const formats = new URL('../../../compat/formats/gpt/', import.meta.url)
+const image = (name: string): Uint8Array => new Uint8Array(gunzipSync(readFileSync(new URL(name, formats))))
+const golden = JSON.parse(readFileSync(new URL('bdevs.json', formats), 'utf8')) as Record<string, Record<string, unknown>[]>
+
+/** A host with a RAM bdev "g" of these bytes, examined. */
+async function hostWith(bytes: Uint8Array, blockSizeBytes = 512, options?: { all_partitions: boolean }): Promise<{ host: Host; log: string[] }> {
+  const log: string[] = []
+  const host = createHost({ log: (level, _source, message) => void log.push(`${level}: ${message}`) })
+  let ram!: BdevHost
+  host.use(gpt)
+  host.use(defineBdevModule({ name: 'ram', sdk: '0.1', setup: own => ((ram = own), {}) }))
+  await host.init()
+  const handlers = host.modules.find(({ name }) => name === 'gpt')!.instance.handlers as Record<string, (params: object) => unknown>
+  if (options !== undefined) handlers['bdev_gpt_set_options']!(options)
+  const device = ram.registerIoDevice({ name: 'ram', createChannel: () => null })
+  ram.registerBdev({
+    name: 'g', productName: 'ram', blockSizeBytes, numBlocks: bytes.length / blockSizeBytes, ctx: null,
+    fn: {
+      destruct: () => device.unregister(),
+      ioTypeSupported: (_ctx: null, type: number) => type === IoType.Read,
+      getIoChannel: () => device.getIoChannel(),
+      submitRequest(_channel: null, io) {
+        ram.accel.copyToIovs(io.iovs, io.iovCnt, bytes, io.offsetBlocks * blockSizeBytes, io.numBlocks * blockSizeBytes)
+        io.complete(IoStatus.Success)
+      },
+    },
+  })
+  await host.waitForExamine()
+  return { host, log }
+}
+
+const partitions = (host: Host): Record<string, unknown>[] =>
+  host.bdevs
+    .filter(bdev => bdev.moduleName === 'gpt')
+    .map(bdev => {
+      const { name, aliases, product_name, block_size, num_blocks, uuid, driver_specific } = bdevInfoJson(bdev)
+      return { name, aliases, product_name, block_size, num_blocks, uuid, driver_specific }
+    })
+
+describe('gpt', () => {
+  it.each(['gpt', 'gpt-primary-bad'])('makes of %s.img what a real SPDK made of it', async name => {
+    const { host, log } = await hostWith(image(`${name}.img.gz`))
+    expect(partitions(host)).toEqual(golden[name])
+    expect(log.some(line => line.includes('its backup is used'))).toBe(name === 'gpt-primary-bad')
+    await host.finish()
+  })
+
+  it('makes partitions of every type where that is asked for', async () => {
+    const { host } = await hostWith(image('gpt.img.gz'), 512, { all_partitions: true })
+    expect(partitions(host).map(({ name }) => name)).toContain('gp3')
+    expect(host.configJson()).toContainEqual({ method: 'bdev_gpt_set_options', params: { all_partitions: true } })
+    await host.finish()
+  })
+
+  it('leaves a disk without a protective MBR alone, and one without a wanted partition unclaimed', async () => {
+    const bytes = image('gpt.img.gz')
+    bytes[510] = 0
+    const { host } = await hostWith(bytes)
+    expect(partitions(host)).toEqual([])
+    await using writer = await host.open('g', { write: false })
+    expect(writer.bdev.claimType).toBe(0)
+  })
+
+  it('says what is wrong where neither table is valid', async () => {
+    const bytes = image('gpt-primary-bad.img.gz')
+    bytes.fill(0, bytes.length - 512)
+    const { host, log } = await hostWith(bytes)
+    expect(partitions(host)).toEqual([])
+    expect(log.join('\n')).toMatch(/no valid partition table: primary: .+; backup: /)
+    await host.finish()
+  })
+
+  it('goes with its disk', async () => {
+    const { host } = await hostWith(image('gpt.img.gz'))
+    expect(partitions(host).length).toBeGreaterThan(0)
+    await host.unregister('g')
+    expect(host.bdevs).toHaveLength(0)
+    await host.finish()
+  })
+
+  it('reads a table that it builds at any block size, and the partition of the last entry', () => {
+    for (const blockSizeBytes of [512, 1024, 4096]) {
+      const disk = { blockSizeBytes, numBlocks: 4096 }
+      const bytes = buildTable(disk, [{ index: 127, start: 100, end: 199 }])
+      const found = parsePrimary(bytes, disk)
+      expect(hasProtectiveMbr(bytes, disk)).toBe(true)
+      expect(found).toMatchObject({ table: { partitions: [{ index: 127, startLba: 100, endLba: 199, typeGuid: SPDK_TYPE_GUID }] } })
+    }
+  })
+
+  it.each([
+    ['the signature', 512, 'signature'], ['the header size', 524, 'header size'], ['my_lba', 536, 'not where it says'],
+    ['last_usable', 567, 'usable range'], ['the number of entries', 594, 'entries'], ['the entry size', 597, 'entries of'],
+    ['entry_lba', 588, 'entries outside'],
+  ])('refuses a table that lies in %s although its checksum is right', (_field, at, why) => {
+    const disk = { blockSizeBytes: 512, numBlocks: 4096 }
+    const bytes = buildTable(disk, [])
+    bytes[at]! ^= 0x7f
+    resum(bytes)
+    expect(parsePrimary(bytes, disk)).toMatchObject({ why: expect.stringContaining(why) as string })
+  })
+
+  it('never throws and never answers a range outside of the disk, whatever the table says', () => {
+    const disk = { blockSizeBytes: 512, numBlocks: 4096 }
+    const good = buildTable(disk, [{ index: 0, start: 40, end: 99 }])
+    const change = fc.record({ at: fc.integer({ min: 512, max: 512 + 92 }), value: fc.nat(255) })
+    const entry = fc.record({ at: fc.integer({ min: 1024, max: 1024 + 256 }), value: fc.nat(255) })
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 4 }), fc.array(entry, { maxLength: 8 }), fc.boolean(), (header, entries, fix) => {
+        const bytes = good.slice()
+        for (const { at, value } of [...header, ...entries]) bytes[at] = value
+        if (fix) resum(bytes)
+        for (const result of [parsePrimary(bytes, disk), parseBackup(bytes, 4096 - bytes.length / 512, disk)]) {
+          if (!('table' in result)) continue
+          for (const { startLba, endLba } of result.table.partitions) {
+            expect(startLba).toBeGreaterThan(1)
+            expect(endLba).toBeGreaterThanOrEqual(startLba)
+            expect(endLba).toBeLessThan(disk.numBlocks)
+          }
+        }
+      }),
+      { numRuns: Number(process.env['GPT_FUZZ_RUNS'] ?? 3000) },
+    )
+  })
+
+  it('reads what sgdisk writes, with 128 entries in use', ({ skip }) => {
+    const dir = mkdtempSync(join(tmpdir(), 'bdevkit-gpt-'))
+    try {
+      const file = join(dir, 'disk')
+      writeFileSync(file, '')
+      truncateSync(file, 64 << 20)
+      const args = Array.from({ length: 128 }, (_, i) => [`-n${i + 1}:${2048 + i * 64}:+32K`, `-t${i + 1}:${SPDK_TYPE_GUID}`]).flat()
+      try {
+        execFileSync('sgdisk', ['-a', '1', ...args, file], { stdio: 'pipe' })
+      } catch (thrown) {
+        if ((thrown as NodeJS.ErrnoException).code === 'ENOENT' && !process.env['BDEVKIT_REQUIRE_TOOLS']?.includes('sgdisk')) skip('sgdisk is not installed')
+        throw thrown
+      }
+      const found = parsePrimary(new Uint8Array(readFileSync(file)).subarray(0, 32 * 1024), { blockSizeBytes: 512, numBlocks: (64 << 20) / 512 })
+      expect('table' in found && found.table.partitions).toHaveLength(128)
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  })
+
+  it('has its parameters in its README', () => {
+    expect(readFileSync(new URL('../README.md', import.meta.url), 'utf8')).toContain(parameterTables(gpt))
+  })
+})
+
+/** The first bytes of a disk: protective MBR, header, entries. */
+function buildTable(disk: GptDisk, entries: { index: number; start: number; end: number }[]): Uint8Array {
+  const size = disk.blockSizeBytes
+  const bytes = new Uint8Array(Math.max(32 * 1024, 2 * size + 16_384))
+  const view = new DataView(bytes.buffer)
+  bytes.set([0x55, 0xaa], 510)
+  bytes[450] = 0xee
+  view.setUint32(454, 1, true)
+  view.setUint32(458, disk.numBlocks - 1, true)
+  bytes.set(new TextEncoder().encode('EFI PART'), size)
+  view.setUint32(size + 8, 0x1_0000, true)
+  view.setUint32(size + 12, 92, true)
+  view.setBigUint64(size + 24, 1n, true)
+  view.setBigUint64(size + 32, BigInt(disk.numBlocks - 1), true)
+  view.setBigUint64(size + 40, 34n, true)
+  view.setBigUint64(size + 48, BigInt(disk.numBlocks - 34), true)
+  view.setBigUint64(size + 72, 2n, true)
+  view.setUint32(size + 80, 128, true)
+  view.setUint32(size + 84, 128, true)
+  for (const { index, start, end } of entries) {
+    const at = 2 * size + index * 128
+    bytes.set([0x4e, 0x99, 0x27, 0x65, 0x5a, 0x2c, 0xec, 0x4e, 0x96, 0x13, 0x8f, 0x59, 0x44, 0x07, 0x4e, 0x8b], at)
+    bytes[at] = 0x4e
+    bytes[at + 16] = index + 1
+    view.setBigUint64(at + 32, BigInt(start), true)
+    view.setBigUint64(at + 40, BigInt(end), true)
+  }
+  resum(bytes, size)
+  return bytes
+}
+
+/** Puts both checksums right. */
+function resum(bytes: Uint8Array, size = 512): void {
+  const view = new DataView(bytes.buffer)
+  view.setUint32(size + 88, crc32(bytes.subarray(2 * size, 2 * size + 16_384)), true)
+  view.setUint32(size + 16, 0, true)
+  const length = Math.min(view.getUint32(size + 12, true), size)
+  view.setUint32(size + 16, crc32(bytes.subarray(size, size + length)), true)
+}
