@@ -90,6 +90,14 @@ export class Connection implements ExportUser, HandshakeSide, ReplyQueueOwner {
   flushQueued = false
   /** A read event is being worked on: its end flushes. */
   inEvent = false
+  /** Whether replies are held for company: see `Coalescer`. */
+  held = false
+  /** Read events since the coalescer looked. */
+  heldEvents = 0
+  /** Bytes received since replies are held. */
+  heldInBytes = 0
+  /** How much the last events looked like a peer that has several requests under way. */
+  pipelining = 0
 
   // Set by the handshake.
   exp: NbdExport | null = null
@@ -197,10 +205,13 @@ export class Connection implements ExportUser, HandshakeSide, ReplyQueueOwner {
       this.receiveEnd = lengthBytes
       if (this.phase === Phase.Handshake && !this.#handshakeBytes()) return this.#reading
     }
+    const before = this.requests
     this.inEvent = true
     this.core.thread.execMsg(parseRequests, this)
     this.inEvent = false
-    if (this.replies.pending || this.phase === Phase.Draining) this.flush()
+    if (this.replies.pending || this.phase === Phase.Draining) {
+      if (this.phase !== Phase.Transmission || !this.core.coalescer.hold(this, this.requests - before, lengthBytes)) this.flush()
+    }
     return this.#reading
   }
 

@@ -16,6 +16,8 @@ export const RECEIVE_BYTES = 256 * KiB
 export const REPLY_BYTES = 256 * KiB
 /** What a connection costs in any case. */
 export const BASE_BYTES = RECEIVE_BYTES + REPLY_BYTES
+/** What a connection may hold on top without standing in line: small requests go on while others hold all memory there is. */
+export const RESERVED_BYTES = 256 * KiB
 /** Reads up to this go into the reply buffer, behind their reply's head; longer ones are lent, or get a buffer of their own. */
 export const READ_INLINE_BYTES_MAX = 32 * KiB
 /** A payload that still lacks this much is received straight into its own buffer. */
@@ -30,6 +32,11 @@ export const CACHED_BYTES_MAX = 64 * MiB
 export const LENT_PER_CONNECTION_MAX = 128
 export const LENT_TOTAL_MAX = 4096
 
+/** Bytes received and to be sent at which replies are no longer held for company. */
+export const HOLD_BYTES_MAX = 64 * KiB
+/** How many read events a peer's pipelining is remembered for. */
+export const HOLD_CREDIT_MAX = 16
+
 /** Option data that is kept; what is longer is skipped and answered with NBD_REP_ERR_TOO_BIG. */
 export const OPTION_BYTES_MAX = 64 * KiB
 /** Option data that is skipped; what is longer ends the connection. */
@@ -42,8 +49,9 @@ export const HANDSHAKE_UNSENT_BYTES_MAX = 4 * MiB
 export const ERROR_TEXT_BYTES_MAX = 200
 
 /**
- * What peers may take. A connection costs {@link RECEIVE_BYTES} and {@link REPLY_BYTES} in any case; `connectionBytes` and
- * `totalBytes` bound what comes on top. Where a bound is reached the server stops reading; it does not fail requests.
+ * What peers may take. A connection costs {@link RECEIVE_BYTES} and {@link REPLY_BYTES} in any case, and may hold
+ * {@link RESERVED_BYTES} for small requests; `connectionBytes` and `totalBytes` bound what comes on top. Where a bound is
+ * reached the server stops reading; it does not fail requests.
  */
 export interface NbdLimits {
   /** Connections at a time; a further one is closed at once. Default 256. */

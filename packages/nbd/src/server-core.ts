@@ -2,6 +2,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Accel, Logger, Thread } from '@bdevkit/module-sdk'
 import { BufferPool, type IoBuffer } from './buffers.js'
+import { Coalescer } from './coalescer.js'
 import type { Connection } from './connection.js'
 import type { NbdExport } from './export.js'
 import type { NbdHost } from './host.js'
@@ -32,6 +33,7 @@ export class ServerCore {
   readonly blockSizeRequiredAboveBytes: number
   readonly buffers: BufferPool
   readonly requests: RequestPool
+  readonly coalescer = new Coalescer()
   /** Where a socket reads to whose connection has no buffer free; copied from at once. */
   readonly spare: IoBuffer
   readonly connections = new Set<Connection>()

@@ -13,6 +13,7 @@ import {
   PINNED_RECEIVE_MAX,
   READ_INLINE_BYTES_MAX,
   REPLY_BYTES,
+  RESERVED_BYTES,
 } from './limits.js'
 import { Phase } from './phase.js'
 import { Cmd, CmdFlag, NbdError, OFFSET_DATA_BYTES, REQUEST_BYTES, REQUEST_MAGIC, SIMPLE_REPLY_BYTES, TransmissionFlag, cmdName } from './protocol.js'
@@ -115,6 +116,10 @@ function admit(conn: Connection, type: number, lengthBytes: number): boolean {
   const reply = conn.replyBuffer!
   if (reply.usedBytes + room > reply.sizeBytes) need += REPLY_BYTES
   if (need === 0) return true
+  if (conn.heldBytes + need <= BASE_BYTES + RESERVED_BYTES) {
+    conn.core.forgetMemory(conn)
+    return true
+  }
   if (conn.heldBytes + need > BASE_BYTES + limits.connectionBytes && conn.heldBytes > BASE_BYTES) {
     conn.core.forgetMemory(conn)
     return false

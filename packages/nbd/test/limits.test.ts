@@ -71,6 +71,26 @@ describe('hostile peers', () => {
     expect(heldBytes()).toBe(0)
   })
 
+  it('that hold all memory stop no small requests, not even writes whose payload comes apart from its head', async () => {
+    bench = await createBench()
+    bench.addDisk('ram0', { numBlocks: 131_072 })
+    const limits = { totalBytes: 64 * MIB, connectionBytes: 32 * MIB, pressureTimeoutMs: 60_000 }
+    const { server, path } = await bench.serve({ exports: [{ name: '', bdevName: 'ram0' }], limits })
+    const stalled = await Promise.all(Array.from({ length: 4 }, () => RawClient.enter(path)))
+    for (const client of stalled) client.write(Buffer.concat([request(WRITE, { length: 32 * MIB }), Buffer.alloc(100_000)]))
+    await ended(() => server.connections.filter(conn => conn.heldBytes > 32 * MIB).length === 2)
+    const small = await RawClient.enter(path)
+    for (let i = 0; i < 3; i++) {
+      small.write(Buffer.concat([request(READ, { length: 512 }), request(WRITE, { length: 16_384 })]))
+      expect((await small.simple(512)).error).toBe(0)
+      small.write(Buffer.alloc(16_384, 5))
+      expect((await small.simple()).error).toBe(0)
+    }
+    expect(server.connections.length).toBe(5)
+    for (const client of [...stalled, small]) client.end()
+    await ended(() => server.connections.length === 0)
+  })
+
   it('that stall in a payload are dropped at its deadline, also without pressure', async () => {
     bench = await createBench()
     bench.addDisk('ram0', { numBlocks: 131_072 })
