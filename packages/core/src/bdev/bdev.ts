@@ -5,7 +5,7 @@ import { BdevChannel, ChannelFlag } from '../channel/bdev-channel.js'
 import { BdevClaims } from '../descriptor/claim.js'
 import type { Desc } from '../descriptor/desc.js'
 import type { Host } from '../host/host.js'
-import type { BdevIo } from '../io/bdev-io.js'
+import { IoFlag, type BdevIo } from '../io/bdev-io.js'
 import { IO_ERROR_NAMES } from '../stat/io-stat.js'
 import { addStat, createStat } from '../stat/io-stat.js'
 import { SIZE_MAX } from '../limits.js'
@@ -148,6 +148,15 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     return this.module.plainly(`${hook} of module "${this.module.name}" for bdev "${this.name}"`, () => fn.call(this.fn, arg))
   }
 
+  /** The module has misused an I/O. */
+  distrustChannels(): void {
+    for (const ch of this.channels) {
+      ch.flags |= ChannelFlag.Distrusted
+      for (let io = ch.submitted.next!; io !== ch.submitted; io = io.next!) io.flags |= IoFlag.Retire
+      ch.pool.abandon()
+    }
+  }
+
   /** A reset has ended. */
   resetEnded(): void {
     this.changed?.()
@@ -170,6 +179,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     const shared = this.host.sharedResource(thread, moduleChannel)
     const ch = new BdevChannel(this, thread, moduleChannel, shared, this.host.budget)
     if (this.host.strict) ch.flags |= ChannelFlag.Strict
+    if (this.module.distrusted) ch.flags |= ChannelFlag.Distrusted
     if (this.frozen) ch.flags |= ChannelFlag.Reset
     if (shared.queue.length > 0) ch.flags |= ChannelFlag.Nomem
     shared.channels.push(ch)

@@ -18,6 +18,8 @@ export const ChannelFlag = {
   Strict: 4,
   /** Nobody holds the channel any more; it goes when its last I/O has. */
   Unused: 8,
+  /** The module has misused an I/O: none is used twice any more. */
+  Distrusted: 16,
 } as const
 
 /** One bdev's state on one thread (`struct spdk_bdev_channel`). */

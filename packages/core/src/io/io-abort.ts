@@ -60,7 +60,8 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
     sendToModule(ch, io)
     return
   }
-  const parts: AbortParts = { targets, generations: targets.map(generationOf), next: 0, outstanding: 0, failed: refused }
+  const generations = targets.map(generationOf) // cold: an ABORT of several I/Os
+  const parts: AbortParts = { targets, generations, next: 0, outstanding: 0, failed: refused }
   io.parts = parts
   sendParts(io)
 }

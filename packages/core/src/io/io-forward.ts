@@ -106,7 +106,7 @@ function callbackThrew(parent: BdevIo, thrown: unknown): void {
 function refuseAnswer(parent: BdevIo, returned: unknown): void {
   const module = parent.pool.module
   if (typeof (returned as PromiseLike<unknown> | null)?.then !== 'function') return
-  ;(returned as PromiseLike<unknown>).then(undefined, thrown => module.reportThrow(`the promise of a forwardThen callback of module "${module.name}"`, thrown))
+  ;(returned as PromiseLike<unknown>).then(undefined, thrown => module.reportThrow(`the promise of a forwardThen callback of module "${module.name}"`, thrown)) // cold: misuse
   callbackThrew(parent, new TypeError('it returned a promise: it must return nothing, and complete the parent now or by a later callback'))
 }
 

@@ -31,7 +31,7 @@ export function freeUncommon(io: BdevIo): void {
     ch.lent--
     if ((ch.flags & ChannelFlag.Unused) !== 0 && ch.idle) ch.bdev.channelIdle(ch)
   }
-  if ((flags & IoFlag.Retire) !== 0 || io.pool.module.distrusted) {
+  if ((flags & IoFlag.Retire) !== 0) {
     io.phase = IoPhase.Retired
     if ((flags & IoFlag.Shadow) !== 0) trapFields(io)
     io.pool.giveCredit()

@@ -97,6 +97,12 @@ export class IoPool {
     if (++thread.ioCredits > thread.ioCreditsMax) this.budget.creditGiven(thread)
   }
 
+  /** Forgets every free object: somebody may still know it. */
+  abandon(): void {
+    this.head = null
+    this.#last = this.#create()
+  }
+
   #takeUncommon(): BdevIo | null {
     if (this.thread.ioCredits === 0 && !this.budget.refill(this.thread)) return null
     if (this.head === null) this.#make()

@@ -52,6 +52,7 @@ export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
     return
   }
   if ((ch.flags & ChannelFlag.Strict) !== 0) shadowBuffers(io)
+  if ((ch.flags & ChannelFlag.Distrusted) !== 0) io.flags |= IoFlag.Retire
   if ((ch.flags & ChannelFlag.Nomem) !== 0 && type !== IoType.Abort) ch.shared.append(io)
   else sendToModule(ch, io)
 }
@@ -80,7 +81,7 @@ export function submitReturned(io: BdevIo, returned: unknown): void {
     `submitRequest of module "${module.name}" returned ${isPromise ? 'a promise' : `a ${typeof returned}`}: it must return nothing, and complete the I/O by io.complete(); ` +
       `the I/O on bdev "${io.bdev.name}" fails`,
   )
-  if (isPromise) (returned as PromiseLike<unknown>).then(undefined, reason => module.log.error(`the promise of submitRequest rejected: ${String(reason)}`))
+  if (isPromise) (returned as PromiseLike<unknown>).then(undefined, reason => module.log.error(`the promise of submitRequest rejected: ${String(reason)}`)) // cold: misuse
   failWithModule(io)
 }
 

@@ -40,10 +40,11 @@ export class ModuleRecord {
     return this.instance.examineConfig !== undefined || this.instance.examineDisk !== undefined
   }
 
-  /** From now on none of its I/Os is used twice. */
+  /** From now on none of its I/Os is used twice: those that it has, and those that it had before and may still know. */
   distrust(): void {
     if (this.distrusted || this.host.strict) return
     this.distrusted = true
+    for (const bdev of this.host.bdevs) if (bdev.module === this) bdev.distrustChannels()
     this.log.warn(`module "${this.name}": its I/O objects are not used again from here on, because it misused one`)
   }
 
@@ -53,7 +54,10 @@ export class ModuleRecord {
   }
 
   /** Calls a hook that must answer plainly. A throw is logged and gives `undefined`. */
-  callPlain<Name extends PlainHook>(hook: Name, ...args: Parameters<NonNullable<BdevModuleInstance[Name]>>): ReturnType<NonNullable<BdevModuleInstance[Name]>> | undefined {
+  callPlain<Name extends PlainHook>(
+    hook: Name,
+    ...args: Parameters<NonNullable<BdevModuleInstance[Name]>>
+  ): ReturnType<NonNullable<BdevModuleInstance[Name]>> | undefined {
     const fn = this.instance[hook] as ((...args: unknown[]) => ReturnType<NonNullable<BdevModuleInstance[Name]>>) | undefined
     if (fn === undefined) return undefined
     return this.plainly(`${hook} of module "${this.name}"`, () => fn.apply(this.instance, args))
