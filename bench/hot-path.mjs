@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w]
-//   KIND: null, malloc; mirror (on two null bdevs), transform (on a null bdev); LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the
+//   KIND: null, malloc; mirror (on two null bdevs), transform (on a null bdev); LAYERS: passthru bdevs on top. Twelve
+//   other module types run first, so that every call site of the
 //   framework has seen many shapes. Prints one JSON line {"iops","ns","bytesPerIo"}; iops counts per second of the main thread on a
 //   core; bytesPerIo is what the JavaScript heap grew by, -1 where a collection hid it.
 import { readFileSync } from 'node:fs'

@@ -16,7 +16,9 @@ export function useGenerated(host, count) {
         getIoChannel(node) { return node.base.getIoChannel() },
         destruct(node) { return node.base.close() } }
       return defineBdevModule({ name: 'generated${i}', sdk: '0.1', rpc: { make: {} }, setup(host) {
-        const vbdevs = host.vbdevs({ attach: (base, params) => ({ ...base.geometry(), name: params.name, productName: 'generated', ctx: new Node${i}(base), fn }) })
+        const vbdevs = host.vbdevs({
+          attach: (base, params) => ({ ...base.geometry(), name: params.name, productName: 'generated', ctx: new Node${i}(base), fn }),
+        })
         return { createIoContext: () => ({ a${i}: 0, b: 0 }), handlers: { make: params => vbdevs.create(params) } } } })`)
     const module = make(IoStatus, defineBdevModule)
     host.use(module)

@@ -63,7 +63,12 @@ const result = rows.map(row => ({
     : { beside: median(row.theirs), ratio: Math.round(median(row.ours.map((iops, i) => iops / row.theirs[i])) * 1000) / 1000 }),
 }))
 if (values.json) console.log(JSON.stringify({ machine: cpus()[0]?.model, node: process.version, rounds: Number(values.rounds), cases: result }, null, 2))
-else for (const row of result) console.log(`${row.name.padEnd(28)} ${String(row.iops).padStart(10)} IOPS ${String(row.ns).padStart(8)} ns${row.ratio === undefined ? '' : `   beside ${String(row.beside).padStart(10)}   ratio ${row.ratio}`}`)
+else {
+  for (const { name, iops, ns, beside, ratio } of result) {
+    const pair = ratio === undefined ? '' : `   beside ${String(beside).padStart(10)}   ratio ${ratio}`
+    console.log(`${name.padEnd(28)} ${String(iops).padStart(10)} IOPS ${String(ns).padStart(8)} ns${pair}`)
+  }
+}
 
 const nsOf = name => result.find(row => row.name === name)?.ns
 const layer = (top, bare) => (nsOf(top) === undefined || nsOf(bare) === undefined ? undefined : nsOf(top) - nsOf(bare))

@@ -29,7 +29,8 @@ async function setup() {
 
 /** What can be asked for: a claim, or to open. */
 const REQUESTS: Record<'excl' | 'one' | 'none' | 'shared7' | 'shared8', readonly [number, ClaimOptions]> = {
-  excl: [ExclWrite, {}], one: [ReadManyWriteOne, {}], none: [ReadManyWriteNone, {}], shared7: [ReadManyWriteShared, { sharedClaimKey: 7 }], shared8: [ReadManyWriteShared, { sharedClaimKey: 8n }],
+  excl: [ExclWrite, {}], one: [ReadManyWriteOne, {}], none: [ReadManyWriteNone, {}],
+  shared7: [ReadManyWriteShared, { sharedClaimKey: 7 }], shared8: [ReadManyWriteShared, { sharedClaimKey: 8n }],
 }
 
 /** existing -> [excl, one, none, shared7, shared8, open to read, open to write]; the columns of the matrix of the claims. */
@@ -73,7 +74,8 @@ describe('the checks of a claim come in order:', () => {
     const { open, attempt } = await setup()
     expect(attempt(open(), ReadManyWriteOne, { sharedClaimKey: 1 })).toBe('EINVAL')
     expect(attempt(open(), ReadManyWriteNone, { sharedClaimKey: 1n })).toBe('EINVAL')
-    for (const options of [{}, { sharedClaimKey: 0 }, { sharedClaimKey: 0n }, { sharedClaimKey: 0.5 }, { sharedClaimKey: NaN }]) expect(attempt(open(), ReadManyWriteShared, options)).toBe('EINVAL')
+    for (const options of [{}, { sharedClaimKey: 0 }, { sharedClaimKey: 0n }, { sharedClaimKey: 0.5 }, { sharedClaimKey: NaN }])
+      expect(attempt(open(), ReadManyWriteShared, options)).toBe('EINVAL')
     expect(attempt(open(), ReadManyWriteShared, { sharedClaimKey: 2n ** 64n - 1n })).toBe('ok')
   })
 

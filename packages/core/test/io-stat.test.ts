@@ -79,7 +79,8 @@ describe('statistics', () => {
       await clock.advance(ms)
       on(host.appThread, () => plain.complete())
     }
-    expect(stat('plain')).toMatchObject({ read_latency_ticks: 60e6, max_read_latency_ticks: 30e6, min_read_latency_ticks: 10e6, max_write_latency_ticks: 0, min_write_latency_ticks: 0 })
+    expect(stat('plain')).toMatchObject({
+      read_latency_ticks: 60e6, max_read_latency_ticks: 30e6, min_read_latency_ticks: 10e6, max_write_latency_ticks: 0, min_write_latency_ticks: 0 })
   })
 
   it('do not take idle time for latency: what enters by the thread reads the clock', async () => {
@@ -137,7 +138,8 @@ describe('the description of a bdev', () => {
     const register = (name: string, answer: () => never): void => {
       fake.host.registerBdev({
         name, numBlocks: 1, blockSizeBytes: 512, productName: 'x', ctx: {},
-        fn: { destruct() {}, submitRequest() {}, ioTypeSupported: (_, type) => type === IoType.Write, getIoChannel: () => device.getIoChannel(), dumpInfoJson: answer, writeConfigJson: answer, getModuleCtx: answer },
+        fn: { destruct() {}, submitRequest() {}, ioTypeSupported: (_, type) => type === IoType.Write, getIoChannel: () => device.getIoChannel(),
+          dumpInfoJson: answer, writeConfigJson: answer, getModuleCtx: answer },
       })
     }
     register('throws', () => {

@@ -140,7 +140,8 @@ describe('buffers', () => {
     drain()
     const at = 7 * 512
     expect([...new Set(disk.data.subarray(at, at + 100))]).toEqual([1])
-    expect([disk.data[at + 100], disk.data[at + 999], disk.data[at + 1000], disk.data[at + 1023], disk.data[at + 1024], disk.data[at + 1535], disk.data[at + 1536]]).toEqual([2, 2, 3, 3, 4, 4, 0])
+    expect([
+      disk.data[at + 100], disk.data[at + 999], disk.data[at + 1000], disk.data[at + 1023], disk.data[at + 1024], disk.data[at + 1535], disk.data[at + 1536]]).toEqual([2, 2, 3, 3, 4, 4, 0])
     const back = iovsOf(1, 1535)
     const readBack = submit((cb, r) => channel.readvBlocks(back, 2, 7, 3, cb, r))
     drain()
@@ -209,7 +210,8 @@ describe('the callback', () => {
   it('sees details of the failure, and the next I/O does not', async () => {
     const { drain, disk, channel } = await setup()
     const details: unknown[] = []
-    const once = (how: (io: { completeNvme(a: number, b: number, c: number): void; completeAio(a: number): void; completeScsi(a: number, b: number, c: number, d: number): void }) => void) => {
+    type Completes = { completeNvme(a: number, b: number, c: number): void; completeAio(a: number): void; completeScsi(a: number, b: number, c: number, d: number): void }
+    const once = (how: (io: Completes) => void) => {
       disk.submit = how
       const result = write(channel, 0, 1)
       result.whenDone = io => void details.push([io.status, io.nvmeSct, io.nvmeSc, io.aioErrno])

@@ -248,7 +248,8 @@ describe('the end', () => {
       }),
     ])
     await host.finish()
-    expect(lines('error').map(line => line.split('\n')[0])).toEqual(['b: finiStart of module "b" threw: Error: start', 'b: moduleFini of module "b" threw: Error: fini'])
+    expect(lines('error').map(line => line.split('\n')[0])).toEqual([
+      'b: finiStart of module "b" threw: Error: start', 'b: moduleFini of module "b" threw: Error: fini'])
     expect(calls.slice(-2)).toEqual(['a.finiStart', 'a.moduleFini'])
   })
 

@@ -62,7 +62,8 @@ describe('registration is refused', () => {
 
   it('for an ioTypeSupported that does not answer true or false, by name of the module and the type', async () => {
     const { fake } = await setup()
-    const fn = { destruct() {}, submitRequest() {}, ioTypeSupported: (_: unknown, type: number) => (type === IoType.Write ? undefined : true), getIoChannel: () => null }
+    const fn = {
+      destruct() {}, submitRequest() {}, ioTypeSupported: (_: unknown, type: number) => (type === IoType.Write ? undefined : true), getIoChannel: () => null }
     expect(() => fake.host.registerBdev({ name: 'disk', numBlocks: 1, blockSizeBytes: 512, productName: 'x', ctx: {}, fn: fn as never })).toThrow(
       'ioTypeSupported of module "fake" for bdev "disk", type write: wanted true or false, found undefined',
     )
@@ -72,7 +73,8 @@ describe('registration is refused', () => {
     const { fake } = await setup()
     fake.create('first', { aliases: ['nick'], uuid: UUID })
     const cases: [FakeDiskOptions, string][] = [
-      [{ name: 'first' }, 'first'], [{ name: 'nick' }, 'nick'], [{ name: UUID }, UUID], [{ aliases: ['first'] }, 'first'], [{ aliases: ['x', 'nick'] }, 'nick'], [{ uuid: UUID.toUpperCase() }, UUID],
+      [{ name: 'first' }, 'first'], [{ name: 'nick' }, 'nick'], [{ name: UUID }, UUID],
+      [{ aliases: ['first'] }, 'first'], [{ aliases: ['x', 'nick'] }, 'nick'], [{ uuid: UUID.toUpperCase() }, UUID],
     ]
     for (const [options, taken] of cases) {
       expect(refusal(fake, options)).toContain(`the name "${taken}" belongs to bdev "first" of module "fake"; choose another`)

@@ -250,7 +250,8 @@ describe('open and close', () => {
     const { desc, channel } = openRw(host, 'disk')
     desc.close()
     desc.close()
-    expect([read(channel, 0, 1).rc, write(channel, 0, 1).rc, submit((cb, r) => channel.reset(cb, r)).rc, submit((cb, r) => channel.abort({}, cb, r)).rc]).toEqual([-9, -9, -9, -9])
+    expect([
+      read(channel, 0, 1).rc, write(channel, 0, 1).rc, submit((cb, r) => channel.reset(cb, r)).rc, submit((cb, r) => channel.abort({}, cb, r)).rc]).toEqual([-9, -9, -9, -9])
     expect(desc.getIoChannel() === null).toBe(true)
     channel.put()
     drain()

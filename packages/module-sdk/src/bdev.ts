@@ -120,7 +120,9 @@ export interface BdevFnTable<Ctx = any, Ch = any, IoCtx = any> {
 
 /** An event of an open descriptor. */
 export interface BdevEvent {
+  /** What happened. */
   readonly type: BdevEventType
+  /** To which bdev. */
   readonly bdev: Bdev
 }
 

@@ -6,15 +6,21 @@
  * all have one shape.
  */
 export interface Iov {
+  /** Memory that holds the range. */
   buf: Uint8Array
+  /** Where the range begins, in bytes. */
   off: number
+  /** Length in bytes. */
   len: number
 }
 
 /** A range of memory: `len` bytes at `off` in `buf`, zero-filled when it was handed out. */
 export interface DmaBuffer {
+  /** Memory that holds the range. */
   readonly buf: Uint8Array
+  /** Where the range begins, in bytes. */
   readonly off: number
+  /** Length in bytes. */
   readonly len: number
 }
 

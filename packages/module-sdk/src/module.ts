@@ -42,6 +42,7 @@ export interface BdevModuleSpec<Methods extends Record<string, RpcMethod> = Reco
 
 /** A module as packages export it. */
 export interface BdevModule<Methods extends Record<string, RpcMethod> = any> extends Readonly<BdevModuleSpec<Methods>> {
+  /** Says that `defineBdevModule` made it; the number is the shape of the value. */
   readonly [MODULE_BRAND]: 1
 }
 

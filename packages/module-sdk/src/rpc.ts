@@ -3,7 +3,9 @@ import type { JsonObject } from './bdev.js'
 
 /** One JSON-RPC call, as configurations hold them. */
 export interface RpcCall {
+  /** Name of the method. */
   readonly method: string
+  /** Its parameters; none where left out. */
   readonly params?: JsonObject
 }
 

@@ -37,8 +37,8 @@ export interface StopResult {
  *
  * ```ts
  * const server = new NbdServer(host, { exports: [{ name: '', bdevName: 'Malloc0' }] })
- * await server.listen({ path: '/tmp/nbd.sock' })
- * console.log(server.uri())
+ * await server.listen({ path: 'nbd.sock' })
+ * const uri = server.uri()
  * ```
  */
 export class NbdServer {

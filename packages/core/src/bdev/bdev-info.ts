@@ -44,7 +44,12 @@ export function bdevStat(bdev: Bdev): Float64Array {
 /** Members of a `bdev_get_iostat` element after its name, in SPDK's order. Bytes, operations, and ticks of 1/`TICK_RATE` s. */
 export function statJson(stat: Float64Array): JsonObject {
   const json: Record<string, number> = {}
-  const counts = { read: ['bytes_read', 'num_read_ops'], write: ['bytes_written', 'num_write_ops'], unmap: ['bytes_unmapped', 'num_unmap_ops'], copy: ['bytes_copied', 'num_copy_ops'] } as const
+  const counts = {
+    read: ['bytes_read', 'num_read_ops'],
+    write: ['bytes_written', 'num_write_ops'],
+    unmap: ['bytes_unmapped', 'num_unmap_ops'],
+    copy: ['bytes_copied', 'num_copy_ops'],
+  } as const
   STAT_KINDS.forEach((kind, i) => {
     json[counts[kind][0]] = stat[i * Stat.Size + Stat.Bytes]!
     json[counts[kind][1]] = stat[i * Stat.Size + Stat.Ops]!

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BdevEvent } from '@bdevkit/module-sdk'
-import { BdevError, BdevEventType, ERRNO, type ErrnoName } from '@bdevkit/module-sdk'
+import { BdevError, BdevEventType, ERRNO, IoType, type ErrnoName } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { Desc } from '../descriptor/desc.js'
 import type { DescChannel } from '../descriptor/desc-channel.js'
@@ -123,7 +123,8 @@ export class BdevHandle {
   async write(data: Uint8Array, offsetBytes: number, options: WriteOptions = {}): Promise<void> {
     const [at, blocks] = this.#blocks('write', offsetBytes, data.length)
     await this.#run('write', (channel, cb, op) => channel.writeBlocks(data, 0, at, blocks, cb as never, op), options)
-    if (options.fua === true && this.bdev.ioTypeSupported(4)) await this.#run('flush', (channel, cb, op) => channel.flushBlocks(at, blocks, cb as never, op), {})
+    if (options.fua !== true || !this.bdev.ioTypeSupported(IoType.Flush)) return
+    await this.#run('flush', (channel, cb, op) => channel.flushBlocks(at, blocks, cb as never, op), {})
   }
 
   /** Compares; rejects with EILSEQ where the data differs. */

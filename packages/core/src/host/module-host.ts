@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type {
-  Bdev as SdkBdev, BdevDesc, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, OpenOptions, PartBaseSpec, VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
+  Bdev as SdkBdev, BdevDesc, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, OpenOptions, PartBaseSpec,
+  VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
 } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'

@@ -44,7 +44,7 @@ export class Poller<Arg = unknown> implements SdkPoller {
   #refuse(answer: object): void {
     const where = `poller "${this.name}" of thread "${this.thread.name}"`
     if (typeof (answer as PromiseLike<unknown>).then === 'function') {
-      ;(answer as PromiseLike<unknown>).then(undefined, thrown => this.thread.reactor.reportThrow(where, thrown))
+      ;(answer as PromiseLike<unknown>).then(undefined, thrown => this.thread.reactor.reportThrow(where, thrown)) // cold: misuse
     }
     throw new TypeError(`${where} returned a promise: it must answer PollerRc at once`)
   }

@@ -137,7 +137,8 @@ export function submit(call: (cb: typeof collect, result: Result) => number, res
 }
 
 /** Reads `numBlocks` into `buf`, default memory of its own. */
-export function read(channel: DescChannel, offsetBlocks: number, numBlocks: number, buf = new Uint8Array(numBlocks * channel.bdev.blockSizeBytes)): Result & { buf: Uint8Array } {
+export function read(
+  channel: DescChannel, offsetBlocks: number, numBlocks: number, buf = new Uint8Array(numBlocks * channel.bdev.blockSizeBytes)): Result & { buf: Uint8Array } {
   return Object.assign(submit((cb, result) => channel.readBlocks(buf, 0, offsetBlocks, numBlocks, cb, result)), { buf })
 }
 
