@@ -19,6 +19,8 @@ export class IoBuffer {
   /** The range itself. */
   readonly node: Buffer
   readonly view: DataView
+  /** Its first bytes, for a read that is not to bring more. */
+  readonly start: Buffer
   /** Null for ordinary memory. */
   readonly mem: DmaBuffer | null
   /** Who still needs the content: requests and queued replies, or writes in flight for a receive buffer. */
@@ -34,6 +36,7 @@ export class IoBuffer {
     this.sizeBytes = sizeBytes
     this.node = Buffer.from(u8.buffer as ArrayBuffer, u8.byteOffset + off, sizeBytes)
     this.view = new DataView(u8.buffer, u8.byteOffset + off, sizeBytes)
+    this.start = this.node.subarray(0, BUFFER_BYTES_MIN)
   }
 }
 

@@ -38,6 +38,8 @@ const Target = {
   Payload: 1,
   /** Into memory that all connections share, to be copied at once: `receive` was not free when Node asked. */
   Spare: 2,
+  /** Into `receive`, behind the part of a payload that is there already. */
+  Behind: 3,
 } as const
 
 const states = ['handshake', 'transmission', 'draining', 'dead'] as const
@@ -76,6 +78,8 @@ export class Connection implements ExportUser, HandshakeSide, ReplyQueueOwner {
   /** The WRITE whose payload is on its way. */
   payload: NbdRequest | null = null
   payloadLeft = 0
+  /** The last thing that came was a payload received to its own buffer, or the head of one. */
+  longPayloads = false
   /** Counts payloads that did not come with their head. */
   payloads = 0
   /** Where the next read of the socket goes. */
@@ -174,12 +178,19 @@ export class Connection implements ExportUser, HandshakeSide, ReplyQueueOwner {
       this.target = Target.Spare
       return this.core.spare.node
     }
-    if (payload !== null && payload.refusal === 0 && this.payloadLeft >= RECEIVE_DIRECT_BYTES_MIN) {
-      this.target = Target.Payload
-      return payload.data!.node.subarray(payload.lengthBytes - this.payloadLeft, payload.lengthBytes)
+    if (payload !== null && payload.refusal === 0) {
+      if (payload.pinned !== null) {
+        this.target = Target.Behind
+        return this.receive.node.subarray(this.receiveEnd)
+      }
+      if (this.payloadLeft >= RECEIVE_DIRECT_BYTES_MIN) {
+        this.target = Target.Payload
+        return payload.data!.node.subarray(payload.lengthBytes - this.payloadLeft, payload.lengthBytes)
+      }
     }
     this.target = Target.Receive
-    return this.freeReceive().node
+    // After a long payload another one is likely: the less of it comes with its head, the less has to be copied to its place.
+    return this.longPayloads ? this.freeReceive().start : this.freeReceive().node
   }
 
   /** The receive buffer, or another one where writes still lie in it. */
@@ -196,7 +207,10 @@ export class Connection implements ExportUser, HandshakeSide, ReplyQueueOwner {
     if (this.phase >= Phase.Draining) return false
     if (this.target === Target.Payload) {
       this.payloadLeft -= lengthBytes
+    } else if (this.target === Target.Behind) {
+      this.receiveEnd += lengthBytes
     } else {
+      this.longPayloads = false
       if (this.target === Target.Spare) {
         const receive = this.freeReceive()
         this.core.accel.copy(receive.u8, receive.off, this.core.spare.u8, this.core.spare.off, lengthBytes)

@@ -22,6 +22,8 @@ export const RESERVED_BYTES = 256 * KiB
 export const READ_INLINE_BYTES_MAX = 32 * KiB
 /** A payload that still lacks this much is received straight into its own buffer. */
 export const RECEIVE_DIRECT_BYTES_MIN = 32 * KiB
+/** A payload up to this may wait for its rest where its beginning lies. */
+export const RECEIVE_BEHIND_BYTES_MAX = 128 * KiB
 /** Receive buffers that one connection may leave pinned by writes in flight; further payloads are copied out. */
 export const PINNED_RECEIVE_MAX = 4
 /** Smallest buffer of the pool. */

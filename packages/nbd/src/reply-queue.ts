@@ -248,7 +248,7 @@ export function unrefReply(buffer: IoBuffer, refs: number, owner: ReplyQueueOwne
 
 function chunkOf(segment: Segment): Uint8Array {
   const owner = segment.owner
-  if (owner !== null) return owner.node.subarray(segment.off, segment.off + segment.lengthBytes)
+  if (owner !== null) return owner.node.subarray(segment.off, segment.off + segment.lengthBytes) // cold: what the kernel did not take at once
   const buf = segment.buf!
   return Buffer.from(buf.buffer as ArrayBuffer, buf.byteOffset + segment.off, segment.lengthBytes)
 }

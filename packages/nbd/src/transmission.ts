@@ -12,6 +12,7 @@ import {
   PAYLOAD_SKIP_BYTES_MAX,
   PINNED_RECEIVE_MAX,
   READ_INLINE_BYTES_MAX,
+  RECEIVE_BEHIND_BYTES_MAX,
   REPLY_BYTES,
   RESERVED_BYTES,
 } from './limits.js'
@@ -110,8 +111,9 @@ function admit(conn: Connection, type: number, lengthBytes: number): boolean {
     if (lengthBytes <= READ_INLINE_BYTES_MAX) room = OFFSET_DATA_BYTES + lengthBytes + conn.geometry.alignBytes
     else if (!mayBorrow(conn)) need = bufferClassBytes(lengthBytes)
     else if (conn.lentReads > 0 && conn.lentBytes + lengthBytes > limits.connectionBytes) return false
-  } else if (type === Cmd.Write && lengthBytes > 0 && lengthBytes <= PAYLOAD_BYTES_MAX && !payloadStays(conn, lengthBytes)) {
-    need = bufferClassBytes(lengthBytes)
+  } else if (type === Cmd.Write && lengthBytes > 0 && lengthBytes <= PAYLOAD_BYTES_MAX) {
+    const at = conn.headBytes > 0 ? conn.receiveAt : conn.receiveAt + REQUEST_BYTES
+    if (!payloadStays(conn, at, lengthBytes)) need = bufferClassBytes(lengthBytes)
   }
   const reply = conn.replyBuffer!
   if (reply.usedBytes + room > reply.sizeBytes) need += REPLY_BYTES
@@ -131,10 +133,14 @@ function mayBorrow(conn: Connection): boolean {
   return conn.geometry.lends && conn.lentReads < LENT_PER_CONNECTION_MAX && conn.core.lentReads < LENT_TOTAL_MAX
 }
 
-/** Whether a payload is here whole and may be written from where it lies. */
-function payloadStays(conn: Connection, lengthBytes: number): boolean {
-  const at = conn.headBytes > 0 ? conn.receiveAt : conn.receiveAt + REQUEST_BYTES
-  return conn.receiveEnd - at >= lengthBytes && conn.geometry.alignBytes <= 1 && conn.pinnedBuffers < PINNED_RECEIVE_MAX
+/**
+ * Whether a payload that starts at `at` may be written from where it lies, or will lie when the rest has come behind it. The
+ * latter only within a read event: after one, Node has been told already where to read to next.
+ */
+function payloadStays(conn: Connection, at: number, lengthBytes: number): boolean {
+  if (conn.geometry.alignBytes > 1 || conn.pinnedBuffers >= PINNED_RECEIVE_MAX) return false
+  if (conn.receiveEnd - at >= lengthBytes) return true
+  return conn.inEvent && lengthBytes <= RECEIVE_BEHIND_BYTES_MAX && at + lengthBytes <= conn.receive.sizeBytes
 }
 
 /** The error of a request that cannot start, 0 for one that can (proto.md "Request types", "Command flags", "Error values"). */
@@ -281,13 +287,16 @@ function startRead(conn: Connection, request: NbdRequest): void {
 function startWrite(conn: Connection, request: NbdRequest): void {
   const lengthBytes = request.lengthBytes
   const receive = conn.receive
-  const here = Math.min(lengthBytes, conn.receiveEnd - conn.receiveAt)
   reserve(request, 0, SIMPLE_REPLY_BYTES, 1)
-  if (here === lengthBytes && conn.geometry.alignBytes <= 1 && conn.pinnedBuffers < PINNED_RECEIVE_MAX) {
+  if (payloadStays(conn, conn.receiveAt, lengthBytes)) {
     receive.refs++
     request.pinned = receive
     request.buf = receive.u8
     request.bufOff = receive.off + conn.receiveAt
+    if (conn.receiveEnd - conn.receiveAt < lengthBytes) {
+      expectPayload(conn, request)
+      return
+    }
     conn.receiveAt += lengthBytes
     submit(request)
     return
@@ -296,6 +305,7 @@ function startWrite(conn: Connection, request: NbdRequest): void {
   request.data = data
   request.buf = data.u8
   request.bufOff = data.off
+  conn.longPayloads = lengthBytes > RECEIVE_BEHIND_BYTES_MAX
   expectPayload(conn, request)
 }
 
@@ -304,7 +314,7 @@ function takePayload(conn: Connection): boolean {
   const request = conn.payload!
   const part = Math.min(conn.payloadLeft, conn.receiveEnd - conn.receiveAt)
   if (part > 0) {
-    if (request.refusal === 0) {
+    if (request.data !== null) {
       const done = request.lengthBytes - conn.payloadLeft
       const receive = conn.receive
       conn.core.accel.copy(request.buf, request.bufOff + done, receive.u8, receive.off + conn.receiveAt, part)
