@@ -3,11 +3,11 @@
 // notices. The module's bdev reads 0x77 and drops writes; in its last MiB it misbehaves.
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
-import { inFolder, malloc, MiB } from './support/files.js'
+import { malloc, MiB } from './support/files.js'
 import { fioJob } from './support/fio.js'
 import { installSdk, writeModule } from './support/foreign-module.js'
 import { run } from './support/run.js'
-import { type Server, withServer } from './support/server.js'
+import { sharedServer } from './support/server.js'
 import { itWith } from './support/tools.js'
 
 const DISK_BYTES = 16 * MiB
@@ -93,69 +93,66 @@ export default defineBdevModule({
 })
 `
 
-/** Serves \`Rogue0\`, which does \`how\`, and a malloc bdev that fio verifies in the meantime. */
-async function beside(how: string, use: (server: Server) => Promise<void>): Promise<void> {
-  await inFolder(async project => {
-    installSdk(project)
-    const folder = join(project, 'rogue')
-    writeModule({ folder, packageName: 'bdev-module-rogue', name: 'rogue', source })
-    const rogue =
-      how === 'throws in a completion callback'
-        ? [
-            malloc('Base0', DISK_BYTES),
-            { method: 'bdev_rogue_vbdev_create', params: { name: 'Rogue0', how, base_bdev_name: 'Base0' } },
-          ]
-        : [{ method: 'bdev_rogue_create', params: { name: 'Rogue0', how } }]
-    await withServer({ calls: [malloc('Malloc0', DISK_BYTES), ...rogue], args: ['--module', folder] }, async server => {
-      const job = { rw: 'randwrite', bs: '4k', iodepth: 16, size: DISK_BYTES, verify: 'crc32c', verify_fatal: 1 }
-      await Promise.all([fioJob(server.uri('Malloc0'), job), use(server)])
-      expect(server.alive()).toBe(true)
-    })
-  })
-}
-
-const command = (action: string): Promise<{ status: number; stdout: string; stderr: string }> => run('sh', ['-c', action])
-
 interface Case {
   readonly how: string
   /** Whether the client sees its I/O succeed. */
   readonly succeeds: boolean
-  readonly named: RegExp
+  /** What the log says, without the name of the bdev. */
+  readonly named: (bdev: string) => RegExp
 }
 
-const twice = /module "rogue" completed an I\/O of bdev "Rogue0" that it does not have \(twice/
-const threw = /submitRequest of module "rogue" for bdev "Rogue0" threw: .*a bad day/
+const twice = (bdev: string): RegExp =>
+  new RegExp(`module "rogue" completed an I/O of bdev "${bdev}" that it does not have \\(twice`)
+const threw = (bdev: string): RegExp => new RegExp(`submitRequest of module "rogue" for bdev "${bdev}" threw: .*a bad day`)
+const promised = (bdev: string): RegExp =>
+  new RegExp(`submitRequest of module "rogue" returned a promise: .* bdev "${bdev}" fails`)
+const callbackThrew = (bdev: string): RegExp => new RegExp(`"rogue".*"${bdev}".* threw: .*a bad day`)
+
 const cases: Case[] = [
   { how: 'completes twice', succeeds: true, named: twice },
   { how: 'completes twice, the second time late', succeeds: true, named: twice },
   { how: 'throws', succeeds: false, named: threw },
   { how: 'throws, and completes after all', succeeds: false, named: threw },
-  {
-    how: 'returns a promise',
-    succeeds: false,
-    named: /submitRequest of module "rogue" returned a promise: .* bdev "Rogue0" fails/,
-  },
+  { how: 'returns a promise', succeeds: false, named: promised },
   { how: 'throws after it completed', succeeds: true, named: threw },
-  { how: 'throws in a completion callback', succeeds: false, named: /rogue.*threw: .*a bad day/ },
+  { how: 'throws in a completion callback', succeeds: false, named: callbackThrew },
 ]
+const isVbdev = (how: string): boolean => how.endsWith('callback')
+
+const qemuIo = async (uri: string, ...commands: string[]): Promise<string> => {
+  const { stdout, stderr } = await run('qemu-io', ['-f', 'raw', ...commands.flatMap(command => ['-c', command]), uri])
+  return `${stdout}${stderr}`
+}
 
 describe('a module that', () => {
-  for (const { how, succeeds, named } of cases) {
+  const server = sharedServer(project => {
+    installSdk(project)
+    const folder = join(project, 'rogue')
+    writeModule({ folder, packageName: 'bdev-module-rogue', name: 'rogue', source })
+    const rogues = cases.map(({ how }, i) =>
+      isVbdev(how)
+        ? { method: 'bdev_rogue_vbdev_create', params: { name: `Rogue${i}`, how, base_bdev_name: 'Base0' } }
+        : { method: 'bdev_rogue_create', params: { name: `Rogue${i}`, how } },
+    )
+    return { calls: [malloc('Malloc0', DISK_BYTES), malloc('Base0', DISK_BYTES), ...rogues], args: ['--module', folder] }
+  })
+
+  cases.forEach(({ how, succeeds, named }, i) => {
     itWith(['fio', 'qemu-io'], `${how} is named in the log and harms no other I/O`, async () => {
-      await beside(how, async server => {
-        const uri = server.uri('Rogue0')
-        for (let i = 0; i < 3; i++) {
-          const trap = await command(`qemu-io -f raw -c 'read 15M 4096' -c 'write 15M 4096' '${uri}'`)
-          const outcome = `${trap.stdout}${trap.stderr}`
-          if (succeeds) expect(outcome).toMatch(/read 4096\/4096 bytes[^]*wrote 4096\/4096 bytes/)
-          else expect(outcome).toMatch(/read failed[^]*write failed/)
-        }
-        await server.logged(named)
-        if (how !== 'throws in a completion callback') {
-          const rest = await command(`qemu-io -r -f raw -c 'read -P 0x77 0 15M' '${uri}'`)
-          expect(rest.stdout).toContain('read 15728640/15728640 bytes')
-        }
-      })
+      const job = { rw: 'randwrite', bs: '4k', iodepth: 16, size: DISK_BYTES, verify: 'crc32c', verify_fatal: 1 }
+      const other = fioJob(server().uri('Malloc0'), job)
+      const name = `Rogue${i}`
+      const uri = server().uri(name)
+      for (let k = 0; k < 3; k++) {
+        const outcome = await qemuIo(uri, 'read 15M 4096', 'write 15M 4096')
+        if (succeeds) expect(outcome).toMatch(/read 4096\/4096 bytes[^]*wrote 4096\/4096 bytes/)
+        else expect(outcome).toMatch(/read failed[^]*write failed/)
+      }
+      await server().logged(named(name))
+      // Elsewhere it works, on objects that were not spoilt.
+      expect(await qemuIo(uri, `read -P ${isVbdev(how) ? 0 : 0x77} 0 15M`)).toContain('read 15728640/15728640 bytes')
+      await other
+      expect(server().alive()).toBe(true)
     })
-  }
+  })
 })

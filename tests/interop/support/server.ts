@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { RpcClient } from '@bdevkit/rpc'
+import { afterAll, beforeAll } from 'vitest'
 import { type Call, inFolder, writeStack } from './files.js'
 import { type Running, start } from './run.js'
 
@@ -88,6 +89,35 @@ export async function withServer<T>(options: ServeOptions, use: (server: Server)
       await running.ended
     }
   })
+}
+
+/** One server for all tests of the `describe` that this is called in: they must not disturb each other. */
+export function sharedServer<T extends ServeOptions>(prepare: (folder: string) => T): () => Server {
+  let server: Server | undefined
+  let finish = (): void => undefined
+  let ended: Promise<unknown> = Promise.resolve()
+  beforeAll(async () => {
+    await new Promise<void>((resolve, reject) => {
+      ended = inFolder(folder =>
+        withServer(prepare(folder), async ready => {
+          server = ready
+          resolve()
+          await new Promise<void>(done => {
+            finish = done
+          })
+        }),
+      )
+      ended.catch(reject)
+    })
+  }, READY_TIMEOUT_MS)
+  afterAll(async () => {
+    finish()
+    await ended
+  }, STOP_TIMEOUT_MS)
+  return () => {
+    if (server === undefined) throw new Error('the server is not ready: call this inside a test')
+    return server
+  }
 }
 
 function makeServer(
