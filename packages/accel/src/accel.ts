@@ -192,6 +192,11 @@ export class Accel {
     return true
   }
 
+  /** @throws RangeError unless the range is one that a caller may use. @internal */
+  checkRange(call: string, which: string, buf: Uint8Array, off: number, lengthBytes: number): void {
+    this.foreign.check(call, which, buf, off, lengthBytes)
+  }
+
   /** Whether a range may go to a kernel as it is; NaN may not. */
   private inHeap(buf: Uint8Array, off: number, lengthBytes: number): boolean {
     return buf === this.u8 && off >= RESERVED_BYTES && lengthBytes >= 0 && off + lengthBytes <= this.end

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 export { Accel, CRC32C_INITIAL, crc32cFinal } from './accel.js'
 export type { Iov } from './accel.js'
+export { builtinCiphers } from './ciphers.js'
+export type { CipherProvider, EcbCipher } from './ciphers.js'
 export { DmaHeap } from './heap.js'
 export type { DmaExtent, DmaHeapOptions } from './heap.js'
 export type { SharedMemory } from './wasm.js'
+export { XtsChannel } from './xts-channel.js'
+export { XtsEngine } from './xts-engine.js'
+export type { CryptoOpStat } from './xts-engine.js'
+export { XtsKey } from './xts-key.js'

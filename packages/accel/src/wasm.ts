@@ -20,6 +20,8 @@ export interface Kernels {
   xor4(dst: number, a: number, b: number, c: number, e: number, n: number): void
   crc32cInit(tables: number): void
   crc32c(tables: number, crc: number, p: number, n: number): number
+  xtsTweaks(dst: number, lo: number, hi: number, units: number, mode: number): void
+  xtsXor(dst: number, src: number, stream: number, tweaks: number, unitBytes: number, units: number): void
 }
 
 declare const WebAssembly: {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { CryptoKeys } from './crypto.js'
 
 /**
  * One element of a scatter list: `len` bytes at `off` in `buf`. Its object is reused, so keep the fields and not the
@@ -66,4 +67,6 @@ export interface Accel {
   fillIovs(iovs: readonly Iov[], iovCnt: number, value: number): void
   /** Index of the first byte of the elements that differs from `buf`, -1 where all are equal. */
   compareIovs(iovs: readonly Iov[], iovCnt: number, buf: Uint8Array, off: number, lengthBytes: number): number
+  /** Keys of AES-XTS, and by them encryption and decryption. */
+  readonly keys: CryptoKeys
 }

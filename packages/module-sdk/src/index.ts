@@ -6,6 +6,7 @@
 export * from './bdev.js'
 export * from './bdev-io.js'
 export * from './constants.js'
+export * from './crypto.js'
 export * from './dma.js'
 export * from './errors.js'
 export * from './host.js'

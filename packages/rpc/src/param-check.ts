@@ -38,7 +38,9 @@ export function explainFlaw(flaw: JsonFlaw): string {
   const where = pathText(flaw.path)
   if (flaw.kind === 'duplicate-name') return `"${printable(where)}": wanted once, found twice`
   const limit = Number.MAX_SAFE_INTEGER
-  return `"${printable(where)}": wanted an integer within ±${limit} (2^53-1), found ${printable(flaw.text)}`
+  // A key whose quotes were forgotten is a long number.
+  const text = SECRET_NAME.test(where) ? `a number of ${flaw.text.length} characters` : printable(flaw.text)
+  return `"${printable(where)}": wanted an integer within ±${limit} (2^53-1), found ${text}`
 }
 
 function explain(error: ErrorObject | undefined): string {
@@ -80,7 +82,8 @@ function found(name: string, error: ErrorObject): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return `an array of ${value.length}`
   if (typeof value === 'object') return 'an object'
-  if (typeof value !== 'string') return String(value)
-  if (SECRET_NAME.test(name) || error.parentSchema?.['writeOnly'] === true) return `a string of ${value.length}`
+  const secret = SECRET_NAME.test(name) || error.parentSchema?.['writeOnly'] === true
+  if (typeof value !== 'string') return secret ? `a ${typeof value}` : String(value)
+  if (secret) return `a string of ${value.length}`
   return `"${printable(value, 40)}"`
 }

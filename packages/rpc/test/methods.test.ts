@@ -136,6 +136,7 @@ describe('methods of the application', () => {
       'spdk_get_version',
       'rpc_get_methods',
       'bdev_set_options',
+      'accel_set_options',
     ])
     const all = await registry.call<string[]>('rpc_get_methods')
     expect(all).toContain('bdev_ram_create')

@@ -130,3 +130,4 @@ export function xor4(dst: usize, a: usize, b: usize, c: usize, e: usize, n: usiz
 }
 
 export * from './crc32c'
+export * from './xts'

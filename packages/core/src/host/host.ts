@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Accel, DmaHeap } from '@bdevkit/accel'
+import { builtinCiphers, DmaHeap, type CipherProvider } from '@bdevkit/accel'
 import type { BdevModule, BdevSpec, Dma, DmaBuffer, IoChannel as SdkIoChannel, Logger, OpenOptions, RpcCall } from '@bdevkit/module-sdk'
 import { BdevError, MODULE_BRAND } from '@bdevkit/module-sdk'
+import { CryptoKeys } from '../accel/crypto-keys.js'
+import { HostAccel } from '../accel/host-accel.js'
 import { Bdev } from '../bdev/bdev.js'
 import { BdevRegistry } from '../bdev/bdev-registry.js'
 import { unregisterBdev } from '../bdev/bdev-unregister.js'
@@ -41,6 +43,8 @@ export interface HostOptions {
   bdevIoCacheSize?: number
   /** Examine every new bdev (`bdev_auto_examine`), default true. */
   autoExamine?: boolean
+  /** AES for crypto keys, `null` for none; default: node:crypto where the process has it (`builtinCiphers` of accel). */
+  ciphers?: CipherProvider | null
   /** Told of registrations, removals and new sizes. */
   onNotification?: (type: 'bdev_register' | 'bdev_unregister' | 'bdev_resize', bdevName: string) => void
 }
@@ -73,7 +77,9 @@ export class Host {
   readonly reactor: Reactor
   readonly appThread: SpdkThread
   readonly heap: DmaHeap
-  readonly accel: Accel
+  readonly accel: HostAccel
+  /** Keys of AES-XTS: the same as `accel.keys`. */
+  readonly keys: CryptoKeys
   readonly dma: Dma
   readonly registry = new BdevRegistry()
   readonly examine: Examine
@@ -101,7 +107,17 @@ export class Host {
     this.examine = new Examine(this)
     this.examine.auto = options.autoExamine ?? true
     this.heap = new DmaHeap()
-    this.accel = new Accel(this.heap)
+    this.accel = new HostAccel(
+      this.heap,
+      accel =>
+        new CryptoKeys({
+          accel,
+          ciphers: options.ciphers === undefined ? (builtinCiphers() ?? null) : options.ciphers,
+          currentThread: () => this.currentThread(),
+          reportThrow: (where, thrown) => this.reportThrow(where, thrown),
+        }),
+    )
+    this.keys = this.accel.keys
     this.dma = createDma(this.heap)
     this.appThread = this.createThread('app_thread')
   }
@@ -234,7 +250,7 @@ export class Host {
       channels: this.registry.bdevs.reduce((sum, bdev) => sum + bdev.channels.length, 0),
       bdevIos: this.budget.size - credits,
       ioWaiters,
-      dmaBytes: this.heap.inUseBytes - this.#ownBytes,
+      dmaBytes: this.heap.inUseBytes - this.#ownBytes - this.keys.scratchBytes,
     }
   }
 
