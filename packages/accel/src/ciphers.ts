@@ -38,7 +38,9 @@ export function builtinCiphers(): CipherProvider | undefined {
       // A KeyObject: with raw bytes each use costs ten times as much on Node 24.
       const secret = crypto.createSecretKey(key)
       const cipher =
-        direction === 'encrypt' ? crypto.createCipheriv(algorithm, secret, null) : crypto.createDecipheriv(algorithm, secret, null)
+        direction === 'encrypt'
+          ? crypto.createCipheriv(algorithm, secret, null)
+          : crypto.createDecipheriv(algorithm, secret, null)
       cipher.setAutoPadding(false)
       return cipher
     },

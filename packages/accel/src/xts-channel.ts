@@ -76,7 +76,14 @@ export class XtsChannel {
   }
 
   /** Takes a request with its source. @throws RangeError where the iovecs do not hold it. */
-  #start(call: string, iovs: readonly Iov[], iovCnt: number, skipBytes: number, offsetBlocks: number, numBlocks: number): XtsRequest {
+  #start(
+    call: string,
+    iovs: readonly Iov[],
+    iovCnt: number,
+    skipBytes: number,
+    offsetBlocks: number,
+    numBlocks: number,
+  ): XtsRequest {
     const lengthBytes = numBlocks * this.#blockSizeBytes
     if (!(Number.isSafeInteger(numBlocks) && numBlocks > 0 && Number.isSafeInteger(offsetBlocks) && offsetBlocks >= 0)) {
       throw new RangeError(`accel.${call}: wanted one or more blocks, found ${numBlocks} from block ${offsetBlocks} on`)
@@ -94,7 +101,10 @@ export class XtsChannel {
       before += len
     }
     if (!(skipBytes >= 0 && before >= skipBytes + lengthBytes)) {
-      throw new RangeError(`accel.${call}: wanted ${lengthBytes} bytes from byte ${skipBytes} of ${iovCnt} iovecs on, found ${before} in all`)
+      throw new RangeError(
+        `accel.${call}: wanted ${lengthBytes} bytes from byte ${skipBytes} of ${iovCnt} iovecs on, found ${before} in all; ` +
+          'check iovCnt and each len',
+      )
     }
     const request = this.#engine.take()
     const first = iovs[index]!

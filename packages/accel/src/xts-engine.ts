@@ -116,7 +116,7 @@ export class XtsEngine {
   #encryptTweaks(cipher: EcbCipher, units: number): void {
     let view = this.#inputViews[units]
     if (view === undefined) {
-      view = this.#u8.subarray(this.#inputs, this.#inputs + units * CIPHER_BLOCK_BYTES)
+      view = this.#u8.subarray(this.#inputs, this.#inputs + units * CIPHER_BLOCK_BYTES) // cold: kept
       this.#inputViews[units] = view
     }
     this.#u8.set(cipher.update(view), this.#tweaks)
@@ -176,7 +176,7 @@ export class XtsEngine {
     const blocks = filled / CIPHER_BLOCK_BYTES
     let view = this.#whiteViews[blocks]
     if (view === undefined) {
-      view = this.#u8.subarray(this.#white, this.#white + filled)
+      view = this.#u8.subarray(this.#white, this.#white + filled) // cold: kept
       this.#whiteViews[blocks] = view
     }
     this.#u8.set(cipher.update(view), this.#out)

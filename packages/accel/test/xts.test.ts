@@ -15,7 +15,11 @@ const INCR_512_UPPER_LBA = 3
 /** Messages of a thread, run by hand: a turn is what stands there when it begins. */
 class Turns {
   #messages: (() => void)[] = []
-  readonly thread = { id: 1, name: 'test', sendMsg: (fn: (arg: any) => void, arg: unknown) => void this.#messages.push(() => fn(arg)) }
+  readonly thread = {
+    id: 1,
+    name: 'test',
+    sendMsg: (fn: (arg: any) => void, arg: unknown) => void this.#messages.push(() => fn(arg)),
+  }
 
   get waiting(): number {
     return this.#messages.length
@@ -53,7 +57,14 @@ function tweakOf(mode: number, unit: number): Buffer {
 }
 
 /** XTS as node:crypto does it, unit by unit. */
-function expected(encrypt: boolean, keys: Uint8Array, mode: number, blockSizeBytes: number, offsetBlocks: number, data: Uint8Array): Buffer {
+function expected(
+  encrypt: boolean,
+  keys: Uint8Array,
+  mode: number,
+  blockSizeBytes: number,
+  offsetBlocks: number,
+  data: Uint8Array,
+): Buffer {
   const unitBytes = mode >= INCR_512_FULL_LBA ? 512 : blockSizeBytes
   const algorithm = `aes-${keys.length * 4}-xts`
   const units: Buffer[] = []
@@ -97,51 +108,91 @@ const dataOf = (lengthBytes: number, seed: number): Uint8Array => {
 const keyBytes = fc.constantFrom(32, 64).chain(n => fc.uint8Array({ minLength: n, maxLength: n }))
 const mode = fc.constantFrom(SIMPLE_LBA, JOIN_NEG_LBA_WITH_LBA, INCR_512_FULL_LBA, INCR_512_UPPER_LBA)
 const blockSizeBytes = fc.constantFrom(512, 512, 4096, 1024, 65_536)
-const offsetBlocks = fc.oneof(fc.nat(1000), fc.constantFrom(2 ** 31 - 1, 2 ** 32 - 2, 2 ** 32, 2 ** 36 - 3), fc.integer({ min: 0, max: 2 ** 36 }))
+const offsetBlocks = fc.oneof(
+  fc.nat(1000),
+  fc.constantFrom(2 ** 31 - 1, 2 ** 32 - 2, 2 ** 32, 2 ** 36 - 3),
+  fc.integer({ min: 0, max: 2 ** 36 }),
+)
 const cuts = fc.oneof(fc.constant([] as number[]), fc.array(fc.nat(), { maxLength: 6 }))
 const places = fc.constantFrom('heap' as const, 'foreign' as const, 'both' as const)
 
 describe('AES-XTS', () => {
   it('encrypts what node:crypto encrypts unit by unit, from any buffers into one, and leaves the source alone', () => {
-    const request = fc.record({ offsetBlocks, numBlocks: fc.integer({ min: 1, max: 24 }), cuts, places, skip: fc.nat(700), toHeap: fc.boolean() })
+    const request = fc.record({
+      offsetBlocks,
+      numBlocks: fc.integer({ min: 1, max: 24 }),
+      cuts,
+      places,
+      skip: fc.nat(700),
+      toHeap: fc.boolean(),
+    })
     fc.assert(
-      fc.property(keyBytes, mode, blockSizeBytes, fc.array(request, { minLength: 1, maxLength: 5 }), fc.integer(), (keys, m, block, requests, seed) => {
-        const channel = channelOf(keys, m, block)
-        const done: [number, number][] = []
-        const big = block === 65_536
-        const checks = requests.map((r, i) => {
-          const numBlocks = big ? Math.min(r.numBlocks, 4) : r.numBlocks
-          const data = dataOf(numBlocks * block + Math.ceil(r.skip / 4) * 4, seed + i)
-          const iovs = scatter(data, r.cuts, r.places, i * 400_000)
-          const [dst, dstOff] = r.toHeap ? [heap.u8, area + 2 * MIB + i * 300_000 + 1] : [foreign, 2 * MIB + i * 300_000 + 1]
-          channel.encrypt(dst, dstOff, iovs, iovs.length, r.skip, r.offsetBlocks, numBlocks, (arg, errno) => done.push([arg, errno]), i)
-          const plain = data.subarray(r.skip, r.skip + numBlocks * block)
-          return () => {
-            expect(Buffer.compare(dst.slice(dstOff, dstOff + plain.length), expected(true, keys, m, block, r.offsetBlocks, plain))).toBe(0)
-            expect(Buffer.compare(bytesOf(iovs), data)).toBe(0)
-          }
-        })
-        expect(done).toEqual([])
-        turns.all()
-        expect(done).toEqual(requests.map((_, i) => [i, 0]))
-        for (const check of checks) check()
-      }),
+      fc.property(
+        keyBytes,
+        mode,
+        blockSizeBytes,
+        fc.array(request, { minLength: 1, maxLength: 5 }),
+        fc.integer(),
+        (keys, m, block, requests, seed) => {
+          const channel = channelOf(keys, m, block)
+          const done: [number, number][] = []
+          const big = block === 65_536
+          const checks = requests.map((r, i) => {
+            const numBlocks = big ? Math.min(r.numBlocks, 4) : r.numBlocks
+            const data = dataOf(numBlocks * block + Math.ceil(r.skip / 4) * 4, seed + i)
+            const iovs = scatter(data, r.cuts, r.places, i * 400_000)
+            const [dst, dstOff] = r.toHeap ? [heap.u8, area + 2 * MIB + i * 300_000 + 1] : [foreign, 2 * MIB + i * 300_000 + 1]
+            channel.encrypt(
+              dst,
+              dstOff,
+              iovs,
+              iovs.length,
+              r.skip,
+              r.offsetBlocks,
+              numBlocks,
+              (arg, errno) => done.push([arg, errno]),
+              i,
+            )
+            const plain = data.subarray(r.skip, r.skip + numBlocks * block)
+            return () => {
+              expect(
+                Buffer.compare(dst.slice(dstOff, dstOff + plain.length), expected(true, keys, m, block, r.offsetBlocks, plain)),
+              ).toBe(0)
+              expect(Buffer.compare(bytesOf(iovs), data)).toBe(0)
+            }
+          })
+          expect(done).toEqual([])
+          turns.all()
+          expect(done).toEqual(requests.map((_, i) => [i, 0]))
+          for (const check of checks) check()
+        },
+      ),
       { numRuns: 150 },
     )
   })
 
   it('decrypts in place what node:crypto encrypted, wherever the buffers are cut', () => {
     fc.assert(
-      fc.property(keyBytes, mode, blockSizeBytes, offsetBlocks, fc.integer({ min: 1, max: 24 }), cuts, places, fc.integer(), (keys, m, block, lba, n, cut, place, seed) => {
-        const numBlocks = block === 65_536 ? Math.min(n, 4) : n
-        const plain = dataOf(numBlocks * block, seed)
-        const iovs = scatter(expected(true, keys, m, block, lba, plain), cut, place, 0)
-        const done: number[] = []
-        channelOf(keys, m, block).decrypt(iovs, iovs.length, lba, numBlocks, (_arg, errno) => done.push(errno), null)
-        turns.all()
-        expect(done).toEqual([0])
-        expect(Buffer.compare(bytesOf(iovs), plain)).toBe(0)
-      }),
+      fc.property(
+        keyBytes,
+        mode,
+        blockSizeBytes,
+        offsetBlocks,
+        fc.integer({ min: 1, max: 24 }),
+        cuts,
+        places,
+        fc.integer(),
+        (keys, m, block, lba, n, cut, place, seed) => {
+          const numBlocks = block === 65_536 ? Math.min(n, 4) : n
+          const plain = dataOf(numBlocks * block, seed)
+          const iovs = scatter(expected(true, keys, m, block, lba, plain), cut, place, 0)
+          const done: number[] = []
+          channelOf(keys, m, block).decrypt(iovs, iovs.length, lba, numBlocks, (_arg, errno) => done.push(errno), null)
+          turns.all()
+          expect(done).toEqual([0])
+          expect(Buffer.compare(bytesOf(iovs), plain)).toBe(0)
+        },
+      ),
       { numRuns: 150 },
     )
   })
@@ -151,7 +202,14 @@ describe('AES-XTS', () => {
     const plain = dataOf(MIB, 5)
     heap.u8.set(plain, area)
     const done: number[] = []
-    channelOf(keys, SIMPLE_LBA, 512).decrypt([{ buf: heap.u8, off: area, len: MIB }], 1, 7, MIB / 512, (_arg, errno) => done.push(errno), null)
+    channelOf(keys, SIMPLE_LBA, 512).decrypt(
+      [{ buf: heap.u8, off: area, len: MIB }],
+      1,
+      7,
+      MIB / 512,
+      (_arg, errno) => done.push(errno),
+      null,
+    )
     turns.turn()
     expect(done).toEqual([])
     expect(turns.waiting).toBe(1)
@@ -172,7 +230,17 @@ describe('AES-XTS', () => {
     const channel = new XtsChannel(engine, key, 512, turns.thread as unknown as Thread)
     let done = 0
     for (let i = 0; i < 32; i++) {
-      channel.encrypt(heap.u8, area + MIB + i * 512, [{ buf: heap.u8, off: area, len: 512 }], 1, 0, i, 1, () => void done++, null)
+      channel.encrypt(
+        heap.u8,
+        area + MIB + i * 512,
+        [{ buf: heap.u8, off: area, len: 512 }],
+        1,
+        0,
+        i,
+        1,
+        () => void done++,
+        null,
+      )
     }
     expect(turns.waiting).toBe(1)
     turns.turn()
@@ -207,7 +275,12 @@ describe('AES-XTS', () => {
         }
       },
     }
-    const channel = new XtsChannel(engine, new XtsKey(failing, dataOf(16, 1), dataOf(16, 2), SIMPLE_LBA), 512, turns.thread as unknown as Thread)
+    const channel = new XtsChannel(
+      engine,
+      new XtsKey(failing, dataOf(16, 1), dataOf(16, 2), SIMPLE_LBA),
+      512,
+      turns.thread as unknown as Thread,
+    )
     const iovs = [{ buf: heap.u8, off: area, len: 512 }]
     const ended: number[] = []
     const failedBefore = engine.decrypted.failed
@@ -226,7 +299,16 @@ describe('AES-XTS', () => {
     const channel = channelOf(dataOf(32, 4), SIMPLE_LBA, 512)
     const iovs = [{ buf: heap.u8, off: area, len: 512 }]
     let called = 0
-    channel.decrypt(iovs, 1, 0, 1, () => { throw new Error('mine') }, null)
+    channel.decrypt(
+      iovs,
+      1,
+      0,
+      1,
+      () => {
+        throw new Error('mine')
+      },
+      null,
+    )
     channel.decrypt(iovs, 1, 0, 1, () => void called++, null)
     turns.all()
     expect([called, thrown.length]).toEqual([1, 1])
@@ -236,7 +318,9 @@ describe('AES-XTS', () => {
     const channel = channelOf(dataOf(32, 4), SIMPLE_LBA, 512)
     const iov = { buf: heap.u8, off: area, len: 512 }
     const never = (): void => expect.unreachable()
-    expect(() => channel.decrypt([iov], 1, 0, 2, never, null)).toThrow(/wanted 1024 bytes from byte 0 of 1 iovecs on, found 512/)
+    expect(() => channel.decrypt([iov], 1, 0, 2, never, null)).toThrow(
+      /wanted 1024 bytes from byte 0 of 1 iovecs on, found 512/,
+    )
     expect(() => channel.decrypt([{ ...iov, off: heap.sizeBytes - 256 }], 1, 0, 1, never, null)).toThrow(RangeError)
     expect(() => channel.decrypt([{ ...iov, off: 0 }], 1, 0, 1, never, null)).toThrow(/the heap/)
     expect(() => channel.decrypt([iov], 1, -1, 1, never, null)).toThrow(RangeError)
@@ -248,7 +332,12 @@ describe('AES-XTS', () => {
   })
 
   it('refuses block sizes that are no whole units', () => {
-    for (const [m, block] of [[SIMPLE_LBA, 520], [SIMPLE_LBA, 0], [INCR_512_FULL_LBA, 528], [INCR_512_UPPER_LBA, 256]] as const) {
+    for (const [m, block] of [
+      [SIMPLE_LBA, 520],
+      [SIMPLE_LBA, 0],
+      [INCR_512_FULL_LBA, 528],
+      [INCR_512_UPPER_LBA, 256],
+    ] as const) {
       expect(() => channelOf(dataOf(32, 4), m, block)).toThrow(/no whole data units/)
     }
   })
@@ -272,7 +361,7 @@ describe('a tweak mode and its place in the world', () => {
     }),
   )
 
-  it.each([512, 4096])('INCR_512_FULL_LBA is dm-crypt\'s aes-xts-plain64, with blocks of %i bytes', block => {
+  it.each([512, 4096])("INCR_512_FULL_LBA is dm-crypt's aes-xts-plain64, with blocks of %i bytes", block => {
     heap.u8.set(plain, area)
     const iovs = [{ buf: heap.u8, off: area, len: plain.length }]
     channelOf(keys, INCR_512_FULL_LBA, block).encrypt(heap.u8, area + MIB, iovs, 1, 0, 0, plain.length / block, () => {}, null)

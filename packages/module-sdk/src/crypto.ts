@@ -44,15 +44,27 @@ export interface CryptoChannel {
    * @throws RangeError where a range leaves its buffer; then `cb` does not follow.
    */
   encrypt<Arg>(
-    dst: Uint8Array, dstOff: number, iovs: readonly Iov[], iovCnt: number, skipBytes: number,
-    offsetBlocks: number, numBlocks: number, cb: CryptoCallback<Arg>, arg: Arg,
+    dst: Uint8Array,
+    dstOff: number,
+    iovs: readonly Iov[],
+    iovCnt: number,
+    skipBytes: number,
+    offsetBlocks: number,
+    numBlocks: number,
+    cb: CryptoCallback<Arg>,
+    arg: Arg,
   ): void
   /**
    * Decrypts the first `numBlocks` blocks of the elements where they are.
    * @throws RangeError where a range leaves its buffer; then `cb` does not follow.
    */
   decrypt<Arg>(
-    iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: CryptoCallback<Arg>, arg: Arg,
+    iovs: readonly Iov[],
+    iovCnt: number,
+    offsetBlocks: number,
+    numBlocks: number,
+    cb: CryptoCallback<Arg>,
+    arg: Arg,
   ): void
 }
 
@@ -73,7 +85,8 @@ export interface CryptoKey {
 export interface CryptoKeys {
   /**
    * Makes a key (`spdk_accel_crypto_key_create`).
-   * @throws BdevError EINVAL cipher, length, digits or equal halves; EEXIST the name is taken; ENOENT nothing here does AES; ENOMEM.
+   * @throws BdevError EINVAL cipher, length, digits or equal halves; EEXIST the name is taken; ENOENT nothing here does AES;
+   * ENOMEM no room for the working memory.
    */
   create(params: CryptoKeyParams): void
   /** Whether there is a key of that name. */

@@ -7,6 +7,10 @@ import { hostFixture, runningHost } from './host-fixture.js'
 const key = '00112233445566778899aabbccddeeff'
 const key2 = 'ffeeddccbbaa99887766554433221100'
 const good = { name: 'key0', cipher: 'AES_XTS', key, key2 }
+/** The key as a real SPDK v26.09-pre answers and saves it. */
+const golden =
+  '{"name":"key0","cipher":"AES_XTS","key":"00112233445566778899aabbccddeeff",' +
+  '"key2":"ffeeddccbbaa99887766554433221100","tweak_mode":"SIMPLE_LBA"}'
 const create = (registry: RpcRegistry, params: object) => registry.call('accel_crypto_key_create', params)
 
 async function failure(call: Promise<unknown>): Promise<{ code: number; message: string; reason: string }> {
@@ -61,11 +65,20 @@ describe('accel_crypto_key_create', () => {
     const { registry, log } = await runningHost()
     const digits = '31415926535897932384626433832795'
     const texts: string[] = []
-    for (const wrong of [{ key: digits, key2: digits }, { key: `${digits}x` }, { key: 31415926535897 }, { key: [digits] }, { key2: 31415926 }]) {
+    for (const wrong of [
+      { key: digits, key2: digits },
+      { key: `${digits}x` },
+      { key: 31415926535897 },
+      { key: [digits] },
+      { key2: 31415926 },
+    ]) {
       texts.push((await failure(create(registry, { ...good, ...wrong }))).reason)
     }
-    registry.invoke('accel_crypto_key_create', { ...good, key: 0 }, [{ kind: 'unsafe-integer', path: ['params', 'key'], text: digits, offset: 0 }], outcome =>
-      texts.push(JSON.stringify(outcome)),
+    registry.invoke(
+      'accel_crypto_key_create',
+      { ...good, key: 0 },
+      [{ kind: 'unsafe-integer', path: ['params', 'key'], text: digits, offset: 0 }],
+      outcome => texts.push(JSON.stringify(outcome)),
     )
     await create(registry, { ...good, key: digits })
     const said = [...texts, JSON.stringify(log)].join('\n')
@@ -80,10 +93,13 @@ describe('keys over RPC', () => {
     const { registry } = await runningHost()
     expect(await registry.call('accel_crypto_keys_get')).toEqual([])
     await create(registry, good)
-    const wanted = '[{"name":"key0","cipher":"AES_XTS","key":"00112233445566778899aabbccddeeff","key2":"ffeeddccbbaa99887766554433221100","tweak_mode":"SIMPLE_LBA"}]'
+    const wanted = `[${golden}]`
     expect(JSON.stringify(await registry.call('accel_crypto_keys_get'))).toBe(wanted)
     expect(JSON.stringify(await registry.call('accel_crypto_keys_get', { key_name: 'key0' }))).toBe(wanted)
-    expect(await failure(registry.call('accel_crypto_keys_get', { key_name: 'nope' }))).toMatchObject({ code: -32602, message: 'key was not found' })
+    expect(await failure(registry.call('accel_crypto_keys_get', { key_name: 'nope' }))).toMatchObject({
+      code: -32602,
+      message: 'key was not found',
+    })
     expect(await failure(registry.call('accel_crypto_keys_get', { name: 'key0' }))).toMatchObject({ code: -32700 })
   })
 
@@ -106,8 +122,8 @@ describe('keys over RPC', () => {
     await create(registry, good)
     const saved = await registry.call('framework_get_config', { name: 'accel' })
     expect(JSON.stringify(saved)).toBe(
-      '[{"method":"accel_set_options","params":{"small_cache_size":128,"large_cache_size":16,"task_count":2048,"sequence_count":2048,"buf_count":2048}},' +
-        '{"method":"accel_crypto_key_create","params":{"name":"key0","cipher":"AES_XTS","key":"00112233445566778899aabbccddeeff","key2":"ffeeddccbbaa99887766554433221100","tweak_mode":"SIMPLE_LBA"}}]',
+      '[{"method":"accel_set_options","params":{"small_cache_size":128,"large_cache_size":16,"task_count":2048,' +
+        `"sequence_count":2048,"buf_count":2048}},{"method":"accel_crypto_key_create","params":${golden}}]`,
     )
     const subsystems = await registry.call<{ subsystem: string }[]>('framework_get_subsystems')
     expect(subsystems.map(({ subsystem }) => subsystem)).toEqual(['accel', 'bdev'])
@@ -131,10 +147,12 @@ describe('accel', () => {
     expect(await registry.call('accel_get_module_info')).toEqual([{ module: 'software', 'supported ops': ops }])
     expect(await registry.call('accel_get_opc_assignments')).toEqual(Object.fromEntries(ops.map(op => [op, 'software'])))
     expect(await failure(registry.call('accel_get_opc_assignments', {}))).toMatchObject({
-      code: -32602, message: 'accel_get_opc_assignments requires no parameters',
+      code: -32602,
+      message: 'accel_get_opc_assignments requires no parameters',
     })
     expect(await failure(registry.call('accel_get_module_info', {}))).toMatchObject({
-      code: -32602, message: 'accel_get_module_info requires no parameters',
+      code: -32602,
+      message: 'accel_get_module_info requires no parameters',
     })
   })
 

@@ -24,9 +24,9 @@ export function xtsTweaks(dst: usize, lo: u32, hi: u32, units: u32, mode: i32): 
 }
 
 /**
- * dst = src ^ stream, for `units` data units of `unitBytes`, a multiple of 16. The stream of each unit starts with its 16 bytes at
- * `tweaks` and doubles in GF(2^128) from cipher block to cipher block; it is kept at `stream` for the way back. `tweaks`
- * is left at what would come next, so that a unit may go on in a later call. dst may be src.
+ * dst = src ^ stream, for `units` data units of `unitBytes`, a multiple of 16. The stream of each unit starts with its 16
+ * bytes at `tweaks` and doubles in GF(2^128) from cipher block to cipher block; it is kept at `stream` for the way back.
+ * `tweaks` is left at what would come next, so that a unit may go on in a later call. dst may be src.
  */
 export function xtsXor(dst: usize, src: usize, stream: usize, tweaks: usize, unitBytes: usize, units: u32): void {
   for (let unit: u32 = 0; unit < units; unit++) {

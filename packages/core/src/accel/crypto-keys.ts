@@ -38,7 +38,9 @@ class KeyRecord {
   toParams(): Record<string, string> {
     const { name, cipher, key, key2, tweak_mode } = this.#params
     return {
-      name, cipher, key,
+      name,
+      cipher,
+      key,
       ...(key2 === undefined ? {} : { key2 }),
       ...(tweak_mode === undefined ? {} : { tweak_mode }),
     }
@@ -62,7 +64,9 @@ class HeldKey implements CryptoKey {
   }
 
   channel(blockSizeBytes: number): XtsChannel {
-    if (this.#released) throw new BdevError('EBADF', `${this.#holder}: wanted a channel of crypto key "${this.name}", but gave the key back before`)
+    if (this.#released) {
+      throw new BdevError('EBADF', `${this.#holder}: wanted a channel of crypto key "${this.name}", which it gave back`)
+    }
     return this.#makeChannel(this.#key, blockSizeBytes)
   }
 
@@ -106,17 +110,25 @@ export class CryptoKeys implements SdkCryptoKeys {
     const { ciphers } = this.#options
     const who = `crypto key "${params.name}"`
     if (ciphers === null) {
-      throw new BdevError('ENOENT', `${who}: nothing here does AES: this process has no node:crypto; give createHost a cipher provider`)
+      throw new BdevError('ENOENT', `${who}: wanted AES, found no node:crypto in this process; give createHost ciphers`)
     }
     const tweakMode = TWEAK_MODES.indexOf(params.tweak_mode ?? 'SIMPLE_LBA')
     if (tweakMode < 0) throw new BdevError('EINVAL', `${who}: wanted tweak_mode to be one of ${TWEAK_MODES.join(', ')}`)
-    if (params.cipher !== 'AES_XTS') throw new BdevError('EINVAL', `${who}: wanted cipher AES_XTS, found ${JSON.stringify(params.cipher)}, which is not served`)
+    if (params.cipher !== 'AES_XTS') {
+      throw new BdevError('EINVAL', `${who}: wanted cipher AES_XTS, found ${JSON.stringify(params.cipher)}`)
+    }
     const key = bytesOf(`${who}: key`, params.key)
     const key2 = bytesOf(`${who}: key2`, params.key2)
     try {
-      if (key.length !== key2.length) throw new BdevError('EINVAL', `${who}: wanted key and key2 of equal length, found ${key.length} and ${key2.length} bytes`)
-      if (equal(key, key2)) throw new BdevError('EINVAL', `${who}: key and key2 are equal, which makes AES-XTS insecure; draw both at random`)
-      if (this.#keys.has(params.name)) throw new BdevError('EEXIST', `${who}: there is a key of that name; choose another or destroy it`)
+      if (key.length !== key2.length) {
+        throw new BdevError('EINVAL', `${who}: wanted key and key2 of one length, found ${key.length} and ${key2.length} bytes`)
+      }
+      if (equal(key, key2)) {
+        throw new BdevError('EINVAL', `${who}: key and key2 are equal, which is not secure; draw both at random`)
+      }
+      if (this.#keys.has(params.name)) {
+        throw new BdevError('EEXIST', `${who}: there is a key of that name; choose another or destroy it`)
+      }
       this.#makeEngine(who)
       this.#keys.set(params.name, new KeyRecord({ ...params }, new XtsKey(ciphers, key, key2, tweakMode)))
     } finally {
@@ -136,7 +148,8 @@ export class CryptoKeys implements SdkCryptoKeys {
   destroy(name: string): void {
     const { holders } = this.#find(name, 'destroy')
     if (holders.length > 0) {
-      throw new BdevError('EBUSY', `destroy of crypto key "${name}": ${holders.join(', ')} ${holders.length === 1 ? 'uses' : 'use'} it; delete that first`)
+      const use = holders.length === 1 ? 'uses' : 'use'
+      throw new BdevError('EBUSY', `destroy of crypto key "${name}": ${holders.join(', ')} ${use} it; delete that first`)
     }
     this.#keys.delete(name)
   }
@@ -157,7 +170,9 @@ export class CryptoKeys implements SdkCryptoKeys {
 
   #find(name: string, who: string): KeyRecord {
     const key = this.#keys.get(name)
-    if (key === undefined) throw new BdevError('ENOENT', `${who}: there is no crypto key "${name}"; make it with accel_crypto_key_create`)
+    if (key === undefined) {
+      throw new BdevError('ENOENT', `${who}: there is no crypto key "${name}"; make it with accel_crypto_key_create`)
+    }
     return key
   }
 
@@ -173,7 +188,8 @@ export class CryptoKeys implements SdkCryptoKeys {
     if (key.xts.unitBytes(blockSizeBytes) === undefined) {
       const mode = TWEAK_MODES[key.xts.tweakMode]
       const multiple = mode?.startsWith('INCR_512') === true ? 512 : 16
-      throw new BdevError('EINVAL', `crypto key "${key.name}": wanted a block size in multiples of ${multiple} bytes for tweak mode ${mode}, found ${blockSizeBytes}`)
+      const wanted = `a block size in multiples of ${multiple} bytes for tweak mode ${mode}`
+      throw new BdevError('EINVAL', `crypto key "${key.name}": wanted ${wanted}, found ${blockSizeBytes}`)
     }
     return new XtsChannel(this.#makeEngine(`crypto key "${key.name}"`), key.xts, blockSizeBytes, this.#options.currentThread())
   }
@@ -186,7 +202,9 @@ function bytesOf(what: string, hex: string | undefined): Uint8Array {
   if (hex.length > HEX_LENGTH_MAX || !KEY_SIZES_BYTES.includes(hex.length / 2)) {
     throw new BdevError('EINVAL', `${what}: wanted ${sizes} hexadecimal digits, found ${hex.length} characters`)
   }
-  if (!/^[0-9a-fA-F]*$/.test(hex)) throw new BdevError('EINVAL', `${what}: wanted hexadecimal digits only, found something else among its ${hex.length} characters`)
+  if (!/^[0-9a-fA-F]*$/.test(hex)) {
+    throw new BdevError('EINVAL', `${what}: wanted hexadecimal digits only, found others among its ${hex.length} characters`)
+  }
   return Uint8Array.from({ length: hex.length / 2 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
 }
 

@@ -57,9 +57,14 @@ export function registerAccelMethods(registry: RpcRegistry, host: Host): () => R
   registry.register('accel_get_module_info', { description: 'Engines and their operations.' }, () => [
     { module: SOFTWARE, 'supported ops': opcodes(host) },
   ])
-  registry.register('accel_get_stats', { description: 'Counters of encryption and decryption; the other operations are not counted.' }, () => stats(host), {
-    sentParams: 'ignore',
-  })
+  registry.register(
+    'accel_get_stats',
+    { description: 'Counters of encryption and decryption; others are not counted.' },
+    () => stats(host),
+    {
+      sentParams: 'ignore',
+    },
+  )
   return () => [{ method: 'accel_set_options', params: { ...options } }, ...host.keys.configJson()]
 }
 
@@ -83,7 +88,10 @@ function registerKeyMethods(registry: RpcRegistry, host: Host): void {
     },
     // SPDK's decoder sets the default, so that it is saved.
     (params: CryptoKeyParams) =>
-      answering(rc => `failed to create DEK, rc ${rc}`, () => host.keys.create({ ...params, tweak_mode: params.tweak_mode ?? 'SIMPLE_LBA' })),
+      answering(
+        rc => `failed to create DEK, rc ${rc}`,
+        () => host.keys.create({ ...params, tweak_mode: params.tweak_mode ?? 'SIMPLE_LBA' }),
+      ),
   )
   registry.register(
     'accel_crypto_keys_get',
@@ -92,7 +100,11 @@ function registerKeyMethods(registry: RpcRegistry, host: Host): void {
       params: { type: 'object', properties: { key_name: { type: 'string' } } },
       decodeError,
     },
-    ({ key_name }: { key_name?: string }) => answering(() => 'key was not found', () => host.keys.keysJson(key_name)),
+    ({ key_name }: { key_name?: string }) =>
+      answering(
+        () => 'key was not found',
+        () => host.keys.keysJson(key_name),
+      ),
   )
   registry.register(
     'accel_crypto_key_destroy',
@@ -102,7 +114,10 @@ function registerKeyMethods(registry: RpcRegistry, host: Host): void {
       decodeError,
     },
     ({ key_name }: { key_name: string }) =>
-      answering(rc => (host.keys.has(key_name) ? `Failed to destroy key, rc ${rc}` : 'No key object found'), () => host.keys.destroy(key_name)),
+      answering(
+        rc => (host.keys.has(key_name) ? `Failed to destroy key, rc ${rc}` : 'No key object found'),
+        () => host.keys.destroy(key_name),
+      ),
   )
 }
 
@@ -124,7 +139,13 @@ function opcodes(host: Host): string[] {
 function stats(host: Host): JsonObject {
   const operations = Object.entries(host.keys.stats)
     .filter(([, { executed, failed }]) => executed + failed > 0)
-    .map(([opcode, { executed, failed, numBytes }]) => ({ opcode, module_name: SOFTWARE, executed, failed, num_bytes: numBytes }))
+    .map(([opcode, { executed, failed, numBytes }]) => ({
+      opcode,
+      module_name: SOFTWARE,
+      executed,
+      failed,
+      num_bytes: numBytes,
+    }))
   return {
     sequence_executed: 0,
     sequence_failed: 0,

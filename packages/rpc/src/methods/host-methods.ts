@@ -14,8 +14,8 @@ export interface HostMethodsOptions extends AppCallbacks {
 }
 
 /**
- * Adds everything a host answers to: the methods of the application, of accel, of the bdev layer, and of the modules it uses. Call it
- * after the last `use`. Returns the subsystems, for `loadConfig`.
+ * Adds everything a host answers to: the methods of the application, of accel, of the bdev layer, and of the modules it uses.
+ * Call it after the last `use`. Returns the subsystems, for `loadConfig`.
  * @throws Error naming module and method when two methods have one name.
  */
 export function registerHostMethods(registry: RpcRegistry, host: Host, options: HostMethodsOptions = {}): RpcSubsystem[] {
