@@ -21,8 +21,9 @@ const mayImport = (folder, names) => ({
 
 const noNode = { regex: '^node:', message: 'core runs without Node: what needs node: lives in core/src/node/' }
 
-// Inside core: thread <- channel <- io <- bdev, descriptor <- examine <- module <- node.
-const ranks = [['thread'], ['channel'], ['io'], ['bdev', 'descriptor'], ['examine'], ['module'], ['node']]
+// Inside core: thread <- channel, io <- bdev, descriptor <- examine <- module <- node. A channel owns its I/Os, and an I/O
+// is nothing without its channel (docs/decisions/0003).
+const ranks = [['thread'], ['channel', 'io'], ['bdev', 'descriptor'], ['examine'], ['module'], ['node']]
 const coreFolders = ranks.flatMap((folders, rank) =>
   folders.map(folder => {
     const above = ranks.slice(rank + 1).flat()

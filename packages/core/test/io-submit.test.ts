@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { ERRNO, IoStatus, IoType, type DescChannel } from '@bdevkit/module-sdk'
 import { ALL_TYPES, FakeModule, type FakeDiskOptions } from './support/fake-bdev.js'
-import { iovsOf, on, openRw, read, startHost, submit, write, type Result } from './support/harness.js'
+import { iovsOf, on, openRw, startHost, submit, write, type Result } from './support/harness.js'
 
 const { EBADF, EINVAL, ENOTSUP, ENOMEM } = ERRNO
 const MAX = Number.MAX_SAFE_INTEGER

@@ -4,7 +4,7 @@ import { BdevError, ClaimType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { CLAIM_NAME_MAX } from '../limits.js'
 import type { ModuleRecord } from '../module/module-record.js'
-import { Access } from './access.js'
+import { Access } from '../io/access.js'
 import type { Desc } from './desc.js'
 
 /** Names of the claim types, as `bdev_get_bdevs` has them. */

@@ -10,7 +10,7 @@ import { submitIo, submitReturned, submitThrew, submitUncommon } from '../io/io-
 import { queueIoWaiter } from '../io/io-wait.js'
 import type { IoChannel } from '../thread/io-device.js'
 import type { SpdkThread } from '../thread/thread.js'
-import { Access } from './access.js'
+import { Access } from '../io/access.js'
 import type { Desc } from './desc.js'
 
 const NO_IOVS: readonly Iov[] = []

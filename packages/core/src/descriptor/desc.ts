@@ -4,7 +4,7 @@ import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import type { SpdkThread } from '../thread/thread.js'
-import { Access } from './access.js'
+import { Access } from '../io/access.js'
 import { DescChannel } from './desc-channel.js'
 
 /** An open bdev (`struct spdk_bdev_desc`). */

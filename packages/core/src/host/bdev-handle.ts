@@ -38,7 +38,8 @@ class Operation {
   readonly submit: Submit
   readonly resolve: () => void
   readonly reject: (error: Error) => void
-  onAbort: (() => void) | null = null
+  /** Called when it has ended, whichever way. */
+  ended: (() => void) | null = null
 
   constructor(what: string, submit: Submit, resolve: () => void, reject: (error: Error) => void) {
     this.what = what
@@ -74,8 +75,11 @@ export class BdevHandle {
       {
         write: options.write ?? false,
         onEvent: event => {
-          options.onEvent?.(event)
-          if (event.type === BdevEventType.Remove) void handle?.close()
+          try {
+            return options.onEvent?.(event)
+          } finally {
+            if (event.type === BdevEventType.Remove) void handle?.close()
+          }
         },
       },
       options.owner ?? 'application',
@@ -172,8 +176,12 @@ export class BdevHandle {
       await new Promise<void>(resolve => (this.#idle = resolve))
       ended()
     }
-    this.#channel.put()
-    this.#desc.close()
+    // On the thread that opened it: this runs with none current.
+    const closed = (): void => {
+      this.#channel.put()
+      this.#desc.close()
+    }
+    await new Promise<void>(resolve => this.#desc.thread.execMsg(() => (closed(), resolve()), undefined))
   }
 
   #blocks(what: string, offsetBytes: number, lengthBytes: number): [number, number] {
@@ -191,12 +199,13 @@ export class BdevHandle {
   #run(what: string, submit: Submit, options: IoOptions): Promise<void> {
     const signal = options.signal
     return new Promise<void>((resolve, reject) => {
-      if (signal?.aborted === true) return reject(signal.reason)
+      if (signal?.aborted === true) return reject(signal.reason as Error)
       if (this.#closed !== null) return reject(new BdevError('ENODEV', `${what} on bdev "${this.bdev.name}": the handle is closed`))
       const op = new Operation(what, submit, resolve, reject)
       if (signal !== undefined) {
-        op.onAbort = () => this.#abort(op)
-        signal.addEventListener('abort', op.onAbort, { once: true })
+        const onAbort = (): void => this.#abort(op)
+        op.ended = () => signal.removeEventListener('abort', onAbort)
+        signal.addEventListener('abort', onAbort, { once: true })
       }
       this.#pending.add(op)
       this.#desc.thread.execMsg(this.#start, op)
@@ -206,7 +215,13 @@ export class BdevHandle {
   }
 
   readonly #start = (op: Operation): void => {
-    const rc = op.submit(this.#channel, this.#done, op)
+    let rc: number
+    try {
+      rc = op.submit(this.#channel, this.#done, op)
+    } catch (thrown) {
+      this.#end(op, thrown as Error)
+      return
+    }
     if (rc === 0) return
     if (rc === -ERRNO.ENOMEM && this.#channel.queueIoWait({ fn: this.#start, arg: op }) === 0) return
     this.#end(op, ioError(op.what, this.bdev.name, rc))
@@ -220,6 +235,7 @@ export class BdevHandle {
 
   #end(op: Operation, error: Error | null): void {
     this.#pending.delete(op)
+    op.ended?.()
     if (error === null) op.resolve()
     else op.reject(error)
   }

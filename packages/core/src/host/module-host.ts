@@ -6,7 +6,7 @@ import type {
 import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { uuidV5 } from '../bdev/uuid.js'
-import { Desc } from '../descriptor/desc.js'
+import type { Desc } from '../descriptor/desc.js'
 import { Iov } from '../io/bdev-io.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import { PartBase } from '../part/part-base.js'

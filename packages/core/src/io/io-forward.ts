@@ -2,7 +2,7 @@
 // data plane
 import type { ForwardCallback } from '@bdevkit/module-sdk'
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
-import { Access, WRITING_TYPES } from '../descriptor/access.js'
+import { Access, WRITING_TYPES } from './access.js'
 import type { DescChannel } from '../descriptor/desc-channel.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { startAbort } from './io-abort.js'

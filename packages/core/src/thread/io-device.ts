@@ -89,6 +89,7 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
             try {
               Promise.resolve(fn(channel.ctx, thread)).then(resolve, reject)
             } catch (thrown) {
+              // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- what the visitor threw, as it is
               reject(thrown)
             }
           }, null)
