@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BdevError, BdevEventType, IoType, type Bdev, type BdevDesc, type BdevEvent } from '@bdevkit/module-sdk'
 import { zeroesNatively, type NbdHost } from './host.js'
-import { BLOCK_BYTES_MAX, PAYLOAD_BYTES_MAX } from './limits.js'
+import { BLOCK_BYTES_MAX, PAYLOAD_BYTES_MAX, READ_INLINE_BYTES_MAX, READ_INLINE_UNLENT_BYTES_MAX } from './limits.js'
 import { STRING_BYTES_MAX, TransmissionFlag } from './protocol.js'
 
 /** A bdev that clients can ask for. */
@@ -35,6 +35,8 @@ export interface ExportGeometry {
   readonly alignBytes: number
   /** Whether reads may borrow. */
   readonly lends: boolean
+  /** Longest read that goes into the reply buffer. */
+  readonly inlineBytes: number
   /** Whether zeroing beats writing zeros. */
   readonly fastZero: boolean
   readonly canFlush: boolean
@@ -130,6 +132,7 @@ export class NbdExport {
       preferredBytes,
       alignBytes: bdev.requiredAlignmentBytes,
       lends: bdev.lendsReadBuffers,
+      inlineBytes: bdev.lendsReadBuffers ? READ_INLINE_BYTES_MAX : READ_INLINE_UNLENT_BYTES_MAX,
       fastZero: zeroesNatively(bdev),
       canFlush: bdev.writeCache || bdev.ioTypeSupported(IoType.Flush),
       canTrim: bdev.ioTypeSupported(IoType.Unmap),

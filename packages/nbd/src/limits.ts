@@ -18,8 +18,10 @@ export const REPLY_BYTES = 256 * KiB
 export const BASE_BYTES = RECEIVE_BYTES + REPLY_BYTES
 /** What a connection may hold on top without standing in line: small requests go on while others hold all memory there is. */
 export const RESERVED_BYTES = 256 * KiB
-/** Reads up to this go into the reply buffer, behind their reply's head; longer ones are lent, or get a buffer of their own. */
-export const READ_INLINE_BYTES_MAX = 32 * KiB
+/** Reads up to this go into the reply buffer, behind their reply's head, where longer ones can borrow the bdev's memory. */
+export const READ_INLINE_BYTES_MAX = 16 * KiB
+/** The same where they cannot, and a longer one needs a buffer of its own. */
+export const READ_INLINE_UNLENT_BYTES_MAX = 64 * KiB
 /** A payload that still lacks this much is received straight into its own buffer. */
 export const RECEIVE_DIRECT_BYTES_MIN = 32 * KiB
 /** A payload up to this may wait for its rest where its beginning lies. */

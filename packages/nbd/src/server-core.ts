@@ -6,7 +6,7 @@ import { Coalescer } from './coalescer.js'
 import type { Connection } from './connection.js'
 import type { NbdExport } from './export.js'
 import type { NbdHost } from './host.js'
-import { BASE_BYTES, RECEIVE_BYTES, type NbdLimits } from './limits.js'
+import { BASE_BYTES, RECEIVE_BYTES, RESERVED_BYTES, type NbdLimits } from './limits.js'
 import { Phase } from './phase.js'
 import { RequestPool } from './request.js'
 import { parseRequests, resubmit } from './transmission.js'
@@ -91,7 +91,7 @@ export class ServerCore {
   grantMemory(conn: Connection, bytes: number): boolean {
     const waiters = this.#waiters
     const first = waiters.length === 0 || waiters[0] === conn
-    if (!first || this.buffers.usedBytes + bytes > this.limits.totalBytes + BASE_BYTES * (this.connections.size + 1)) {
+    if (!first || this.buffers.usedBytes + bytes > this.limits.totalBytes + (BASE_BYTES + RESERVED_BYTES) * (this.connections.size + 1)) {
       if (!conn.waitsForMemory) {
         conn.waitsForMemory = true
         waiters.push(conn)

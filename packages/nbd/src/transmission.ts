@@ -11,7 +11,6 @@ import {
   PAYLOAD_BYTES_MAX,
   PAYLOAD_SKIP_BYTES_MAX,
   PINNED_RECEIVE_MAX,
-  READ_INLINE_BYTES_MAX,
   RECEIVE_BEHIND_BYTES_MAX,
   REPLY_BYTES,
   RESERVED_BYTES,
@@ -108,7 +107,7 @@ function admit(conn: Connection, type: number, lengthBytes: number): boolean {
   let need = 0
   let room = SIMPLE_REPLY_BYTES * 2
   if (type === Cmd.Read && lengthBytes <= PAYLOAD_BYTES_MAX) {
-    if (lengthBytes <= READ_INLINE_BYTES_MAX) room = OFFSET_DATA_BYTES + lengthBytes + conn.geometry.alignBytes
+    if (lengthBytes <= conn.geometry.inlineBytes) room = OFFSET_DATA_BYTES + lengthBytes + conn.geometry.alignBytes
     else if (!mayBorrow(conn)) need = bufferClassBytes(lengthBytes)
     else if (conn.lentReads > 0 && conn.lentBytes + lengthBytes > limits.connectionBytes) return false
   } else if (type === Cmd.Write && lengthBytes > 0 && lengthBytes <= PAYLOAD_BYTES_MAX) {
@@ -262,7 +261,7 @@ function startRead(conn: Connection, request: NbdRequest): void {
     retire(request)
     return
   }
-  if (lengthBytes <= READ_INLINE_BYTES_MAX) {
+  if (lengthBytes <= conn.geometry.inlineBytes) {
     reserve(request, lengthBytes, headBytes, conn.geometry.alignBytes)
     const reply = request.reply!
     request.buf = reply.u8
