@@ -3,7 +3,7 @@
 import { ERRNO, type BdevIo, type Iov } from '@bdevkit/module-sdk'
 import { bufferClassBytes, type IoBuffer } from './buffers.js'
 import type { Connection } from './connection.js'
-import { ioErrorText, nbdErrorOfErrno, nbdErrorOfIo, rangeError } from './errors.js'
+import { ioErrorText, nbdErrorOfErrno, nbdErrorOfIo } from './errors.js'
 import {
   BASE_BYTES,
   LENT_PER_CONNECTION_MAX,
@@ -16,8 +16,9 @@ import {
   RESERVED_BYTES,
 } from './limits.js'
 import { Phase } from './phase.js'
-import { Cmd, CmdFlag, NbdError, OFFSET_DATA_BYTES, REQUEST_BYTES, REQUEST_MAGIC, SIMPLE_REPLY_BYTES, TransmissionFlag, cmdName } from './protocol.js'
+import { Cmd, CmdFlag, NbdError, OFFSET_DATA_BYTES, REQUEST_BYTES, REQUEST_MAGIC, SIMPLE_REPLY_BYTES, cmdName } from './protocol.js'
 import { dropReply, replyBlockStatus, replyEmptyRead, replyError, replyOk, reserve, scheduleFlush, writeReadHead } from './replies.js'
+import { checkRequest, refusalText } from './request-check.js'
 import type { NbdRequest } from './request.js'
 
 /** How often a submission is tried anew where the framework says at once that there is an I/O again. */
@@ -86,7 +87,7 @@ function parse(conn: Connection): void {
       conn.drain('the peer disconnected', conn.core.limits.closeTimeoutMs)
       return
     }
-    const error = check(conn, type, flags, request.offsetBytes, low, lengthBytes)
+    const error = checkRequest(conn, type, flags, request.offsetBytes, low, lengthBytes)
     if (error !== 0) {
       refuse(conn, request, error)
       continue
@@ -142,48 +143,6 @@ function payloadStays(conn: Connection, at: number, lengthBytes: number): boolea
   return conn.inEvent && lengthBytes <= RECEIVE_BEHIND_BYTES_MAX && at + lengthBytes <= conn.receive.sizeBytes
 }
 
-/** The error of a request that cannot start, 0 for one that can (proto.md "Request types", "Command flags", "Error values"). */
-function check(conn: Connection, type: number, flags: number, offsetBytes: number, offsetLow: number, lengthBytes: number): number {
-  const offered = conn.transmissionFlags
-  let allowed = (offered & TransmissionFlag.SendFua) !== 0 ? CmdFlag.Fua : 0
-  switch (type) {
-    case Cmd.Read:
-      if ((offered & TransmissionFlag.SendDf) !== 0) allowed |= CmdFlag.Df
-      break
-    case Cmd.Write:
-      if ((offered & TransmissionFlag.ReadOnly) !== 0) return NbdError.Perm
-      break
-    case Cmd.Flush:
-      if ((offered & TransmissionFlag.SendFlush) === 0 || offsetBytes !== 0 || lengthBytes !== 0) return NbdError.Inval
-      break
-    case Cmd.Trim:
-      if ((offered & TransmissionFlag.ReadOnly) !== 0) return NbdError.Perm
-      if ((offered & TransmissionFlag.SendTrim) === 0) return NbdError.Inval
-      break
-    case Cmd.Cache:
-      break
-    case Cmd.WriteZeroes:
-      if ((offered & TransmissionFlag.ReadOnly) !== 0) return NbdError.Perm
-      allowed |= CmdFlag.NoHole | CmdFlag.FastZero
-      break
-    case Cmd.BlockStatus:
-      if (!conn.baseAllocation || lengthBytes === 0) return NbdError.Inval
-      allowed |= CmdFlag.ReqOne
-      break
-    default:
-      return NbdError.Inval
-  }
-  if ((flags & ~allowed) !== 0) return NbdError.Inval
-  if (((offsetLow | lengthBytes) & (conn.geometry.minimumBytes - 1)) !== 0) return NbdError.Inval
-  if (offsetBytes + lengthBytes > conn.sizeBytes) return rangeError(type)
-  if (lengthBytes > PAYLOAD_BYTES_MAX) {
-    if (type === Cmd.Write) return NbdError.Inval
-    if (type === Cmd.Read) return conn.structuredReplies ? NbdError.Overflow : NbdError.Inval
-  }
-  if ((flags & CmdFlag.FastZero) !== 0 && !conn.geometry.fastZero) return NbdError.NotSup
-  return 0
-}
-
 /** Answers a request that cannot start. The payload of a WRITE is read all the same, to find the next head behind it. */
 function refuse(conn: Connection, request: NbdRequest, error: number): void {
   if (request.type === Cmd.Write && request.lengthBytes > 0) {
@@ -209,14 +168,6 @@ function expectPayload(conn: Connection, request: NbdRequest): void {
   conn.payload = request
   conn.payloadLeft = request.lengthBytes
   conn.payloads++
-}
-
-function refusalText(conn: Connection, request: NbdRequest, error: number): string {
-  const what = `${cmdName(request.type)} of ${request.lengthBytes} bytes at ${request.offsetBytes}`
-  if (error === NbdError.Perm) return `${what}: the export is read-only`
-  if (request.offsetBytes + request.lengthBytes > conn.sizeBytes) return `${what}: the export ends at ${conn.sizeBytes}`
-  if (error === NbdError.NotSup) return `${what}: zeroing is not faster than writing here`
-  return `${what}, flags ${request.flags}: wanted multiples of ${conn.geometry.minimumBytes} bytes, at most ${PAYLOAD_BYTES_MAX} of payload, flags as offered`
 }
 
 /** Begins a valid request. */
