@@ -29,8 +29,11 @@ async function setup() {
 
 /** What can be asked for: a claim, or to open. */
 const REQUESTS: Record<'excl' | 'one' | 'none' | 'shared7' | 'shared8', readonly [number, ClaimOptions]> = {
-  excl: [ExclWrite, {}], one: [ReadManyWriteOne, {}], none: [ReadManyWriteNone, {}],
-  shared7: [ReadManyWriteShared, { sharedClaimKey: 7 }], shared8: [ReadManyWriteShared, { sharedClaimKey: 8n }],
+  excl: [ExclWrite, {}],
+  one: [ReadManyWriteOne, {}],
+  none: [ReadManyWriteNone, {}],
+  shared7: [ReadManyWriteShared, { sharedClaimKey: 7 }],
+  shared8: [ReadManyWriteShared, { sharedClaimKey: 8n }],
 }
 
 /** existing -> [excl, one, none, shared7, shared8, open to read, open to write]; the columns of the matrix of the claims. */
@@ -52,7 +55,8 @@ describe('a claim on a bdev that is under', () => {
         const { open, attempt } = await setup()
         if (existing === 'a writer') open(true)
         else if (existing !== 'nothing') open().claim(...REQUESTS[existing as 'excl'])
-        if (asked.startsWith('open')) found.push(await codeOf(() => open(asked === 'open rw')).then(code => (code === 'nothing thrown' ? 'ok' : code)))
+        if (asked.startsWith('open'))
+          found.push(await codeOf(() => open(asked === 'open rw')).then(code => (code === 'nothing thrown' ? 'ok' : code)))
         else found.push(attempt(open(), ...REQUESTS[asked as 'excl']))
       }
       expect(found).toEqual(row)
@@ -111,17 +115,24 @@ describe('the checks of a claim come in order:', () => {
     const { fake, other, open } = await setup()
     open().claim(ReadManyWriteOne, { name: 'metadata' })
     expect(() => open(false, other).claim(ExclWrite)).toThrow(
-      'module "other": wanted claim exclusive_write on bdev "disk", but claim read_many_write_one of module "fake" (metadata); remove that holder first',
+      'module "other": wanted claim exclusive_write on bdev "disk", ' +
+        'but claim read_many_write_one of module "fake" (metadata); remove that holder first',
     )
     expect(() => other.host.openBdev('disk', { write: true, onEvent: () => {} })).toThrow(
-      'module "other": open of bdev "disk": wanted write permission, but it is under claim read_many_write_one of module "fake" (metadata)',
+      'module "other": open of bdev "disk": wanted write permission, ' +
+        'but it is under claim read_many_write_one of module "fake" (metadata)',
     )
     void fake
   })
 })
 
 describe('the holder of a claim', () => {
-  for (const [name, promoted] of [['excl', true], ['one', true], ['none', false], ['shared7', true]] as const) {
+  for (const [name, promoted] of [
+    ['excl', true],
+    ['one', true],
+    ['none', false],
+    ['shared7', true],
+  ] as const) {
     it(`${name} ${promoted ? 'may write although it opened to read' : 'does not get write permission'}`, async () => {
       const { host, drain } = await setup()
       const { desc, channel } = openRw(host, 'disk', { write: false })
@@ -182,14 +193,16 @@ it('a random series of open, claim, release and close is answered as by a model 
     fc.asyncProperty(fc.array(step, { maxLength: 25 }), async steps => {
       const slots: (Slot | null)[] = [null, null, null, null]
       let exclusive = false
-      const claimed = (): string | null => (exclusive ? 'excl' : (slots.find(slot => slot?.claim != null)?.claim ?? null))
+      const claimed = (): string | null => (exclusive ? 'excl' : slots.find(slot => slot?.claim != null)?.claim ?? null)
       for (const { what, slot: at, kind } of steps) {
         const slot = slots[at]!
         if (what.startsWith('open')) {
           if (slot !== null) continue
           const rw = what === 'open rw'
           const refused = rw && claimed() !== null
-          expect(await codeOf(() => (slots[at] = { desc: open(rw), write: rw, claim: null }))).toBe(refused ? 'EPERM' : 'nothing thrown')
+          expect(await codeOf(() => (slots[at] = { desc: open(rw), write: rw, claim: null }))).toBe(
+            refused ? 'EPERM' : 'nothing thrown',
+          )
         } else if (slot === null) continue
         else if (what === 'close') {
           slot.desc.close()

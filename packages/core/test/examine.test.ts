@@ -57,7 +57,9 @@ describe('a new bdev', () => {
     const examined = new Promise<void>(resolve => (open = resolve))
     const leaf = new FakeModule('leaf')
     const vbdev = new FakeModule('vbdev', { examineDisk: () => examined })
-    const { host, clock } = await startHost([leaf, vbdev], { onNotification: (type, name) => void notices.push(`${type} ${name}`) })
+    const { host, clock } = await startHost([leaf, vbdev], {
+      onNotification: (type, name) => void notices.push(`${type} ${name}`),
+    })
     leaf.create('disk')
     host.openBdev('disk', { onEvent: () => {} }).close()
     await clock.settle()

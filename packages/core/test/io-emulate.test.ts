@@ -43,7 +43,12 @@ describe('WRITE_ZEROES of a module that lacks it', () => {
     expect(result.done).toBe(false)
     disk.complete()
     drain()
-    expect([result.calls, result.success, disk.seen.length, disk.seen.at(-1)]).toEqual([1, true, 14, `write ${13 * MIB_BLOCKS}+5`])
+    expect([result.calls, result.success, disk.seen.length, disk.seen.at(-1)]).toEqual([
+      1,
+      true,
+      14,
+      `write ${13 * MIB_BLOCKS}+5`,
+    ])
     expect(disk.data.subarray(0, (13 * MIB_BLOCKS + 5) * 512).every(byte => byte === 0)).toBe(true)
   })
 
@@ -132,8 +137,12 @@ describe('WRITE_ZEROES of a module that lacks it', () => {
 describe('COMPARE of a module that lacks it', () => {
   it('reads, and says whether the bytes are equal', async () => {
     const { host, drain, disk, channel } = await setup()
-    disk.data.set(Uint8Array.from({ length: 1024 }, (_, i) => (i < 600 ? 1 : 2)), 512)
-    const compare = (...lengths: number[]) => submit((cb, r) => channel.comparevBlocks(iovsOf(...lengths), lengths.length, 1, 2, cb, r))
+    disk.data.set(
+      Uint8Array.from({ length: 1024 }, (_, i) => (i < 600 ? 1 : 2)),
+      512,
+    )
+    const compare = (...lengths: number[]) =>
+      submit((cb, r) => channel.comparevBlocks(iovsOf(...lengths), lengths.length, 1, 2, cb, r))
     const equal = compare(600, 424)
     const early = compare(599, 425)
     const late = compare(601, 423)
@@ -154,7 +163,9 @@ describe('COMPARE of a module that lacks it', () => {
   it('waits for an I/O of the pool', async () => {
     const { drain, disk, channel } = await setup({ hold: true }, { bdevIoPoolSize: 2, bdevIoCacheSize: 2 })
     submit((cb, r) => channel.readBlocks(new Uint8Array(512), 0, 0, 1, cb, r))
-    const result = submit((cb, r) => channel.comparevBlocks([{ buf: new Uint8Array(512).fill(0xee), off: 0, len: 512 }], 1, 0, 1, cb, r))
+    const result = submit((cb, r) =>
+      channel.comparevBlocks([{ buf: new Uint8Array(512).fill(0xee), off: 0, len: 512 }], 1, 0, 1, cb, r),
+    )
     expect([result.rc, disk.held.length]).toEqual([0, 1])
     disk.complete()
     disk.complete()

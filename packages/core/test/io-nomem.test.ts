@@ -51,7 +51,12 @@ describe('an I/O that the module has no memory for', () => {
   })
 
   it('waits until eight fewer are outstanding where there are many, half where there are few', async () => {
-    for (const [room, threshold] of [[40, 32], [16, 8], [6, 3], [1, 0]] as const) {
+    for (const [room, threshold] of [
+      [40, 32],
+      [16, 8],
+      [6, 3],
+      [1, 0],
+    ] as const) {
       const { a, onA } = await setup()
       limit([a], room)
       for (let block = 0; block <= room; block++) write(onA.channel, block, 1)
@@ -171,7 +176,7 @@ describe('bdevs whose module serves them by one channel', () => {
     expect([held, queued[1]!, queued[3]!].map(result => result.success)).toEqual([true, true, true])
   })
 
-  it('lose only their own I/O when one of them is reset, and the other moves on though the reset was the last outstanding', async () => {
+  it('lose only their own I/O to a reset of one; the other moves on though the reset was the last outstanding', async () => {
     const { clock, a, b, onA, onB } = await setup()
     a.hold = true
     const reset = submit((cb, r) => onA.channel.reset(cb, r))

@@ -33,7 +33,14 @@ describe('statistics', () => {
     drain()
     for (const name of ['top', 'disk']) {
       expect(stat(name)).toMatchObject({
-        bytes_read: 4096, num_read_ops: 1, bytes_written: 2560, num_write_ops: 2, bytes_unmapped: 8192, num_unmap_ops: 1, bytes_copied: 0, num_copy_ops: 0,
+        bytes_read: 4096,
+        num_read_ops: 1,
+        bytes_written: 2560,
+        num_write_ops: 2,
+        bytes_unmapped: 8192,
+        num_unmap_ops: 1,
+        bytes_copied: 0,
+        num_copy_ops: 0,
       })
     }
   })
@@ -53,7 +60,14 @@ describe('statistics', () => {
     write(channel, 0, 1)
     drain()
     for (const name of ['top', 'disk']) {
-      expect(ioErrorJson(host.bdevByName(name)!)).toEqual({ failed: 2, nvme_error: 1, scsi_error: 1, miscompare: 1, aborted: 1, aio_error: 1 })
+      expect(ioErrorJson(host.bdevByName(name)!)).toEqual({
+        failed: 2,
+        nvme_error: 1,
+        scsi_error: 1,
+        miscompare: 1,
+        aborted: 1,
+        aio_error: 1,
+      })
       expect(stat(name).num_write_ops).toBe(0)
     }
   })
@@ -67,7 +81,12 @@ describe('statistics', () => {
       submit((cb, r) => channel.unmapBlocks(0, 0, cb, r))
     }
     drain()
-    expect(stat('plain')).toMatchObject({ num_read_ops: 0, num_unmap_ops: 0, max_read_latency_ticks: 0, max_unmap_latency_ticks: 0 })
+    expect(stat('plain')).toMatchObject({
+      num_read_ops: 0,
+      num_unmap_ops: 0,
+      max_read_latency_ticks: 0,
+      max_unmap_latency_ticks: 0,
+    })
   })
 
   it('take latency in nanoseconds, with largest and smallest', async () => {
@@ -80,7 +99,12 @@ describe('statistics', () => {
       on(host.appThread, () => plain.complete())
     }
     expect(stat('plain')).toMatchObject({
-      read_latency_ticks: 60e6, max_read_latency_ticks: 30e6, min_read_latency_ticks: 10e6, max_write_latency_ticks: 0, min_write_latency_ticks: 0 })
+      read_latency_ticks: 60e6,
+      max_read_latency_ticks: 30e6,
+      min_read_latency_ticks: 10e6,
+      max_write_latency_ticks: 0,
+      min_write_latency_ticks: 0,
+    })
   })
 
   it('do not take idle time for latency: what enters by the thread reads the clock', async () => {
@@ -113,7 +137,12 @@ describe('statistics', () => {
     on(host.appThread, () => plain.complete())
     const stat = bdevStat(host.bdevByName('plain')!)
     clearStat(stat, 'maxmin')
-    expect(statJson(stat)).toMatchObject({ num_read_ops: 1, read_latency_ticks: 10e6, max_read_latency_ticks: 0, min_read_latency_ticks: 0 })
+    expect(statJson(stat)).toMatchObject({
+      num_read_ops: 1,
+      read_latency_ticks: 10e6,
+      max_read_latency_ticks: 0,
+      min_read_latency_ticks: 0,
+    })
     clearStat(stat)
     expect(statJson(stat)).toMatchObject({ num_read_ops: 0, bytes_read: 0, read_latency_ticks: 0 })
   })
@@ -123,7 +152,15 @@ describe('the description of a bdev', () => {
   it('has the claim, the types and what the module adds', async () => {
     const { host, fake } = await setup()
     const info = bdevInfoJson(host.bdevByName('disk')!)
-    expect(info).toMatchObject({ name: 'disk', block_size: 512, num_blocks: 1024, claimed: true, claim_type: 'exclusive_write', zoned: false, driver_specific: {} })
+    expect(info).toMatchObject({
+      name: 'disk',
+      block_size: 512,
+      num_blocks: 1024,
+      claimed: true,
+      claim_type: 'exclusive_write',
+      zoned: false,
+      driver_specific: {},
+    })
     const types = info.supported_io_types as Record<string, boolean>
     expect(Object.keys(types).length).toBe(22)
     expect(Object.values(types).filter(Boolean).length).toBe(ALL_TYPES.length)
@@ -137,9 +174,20 @@ describe('the description of a bdev', () => {
     const device = fake.host.registerIoDevice({ name: 'd', createChannel: () => null })
     const register = (name: string, answer: () => never): void => {
       fake.host.registerBdev({
-        name, numBlocks: 1, blockSizeBytes: 512, productName: 'x', ctx: {},
-        fn: { destruct() {}, submitRequest() {}, ioTypeSupported: (_, type) => type === IoType.Write, getIoChannel: () => device.getIoChannel(),
-          dumpInfoJson: answer, writeConfigJson: answer, getModuleCtx: answer },
+        name,
+        numBlocks: 1,
+        blockSizeBytes: 512,
+        productName: 'x',
+        ctx: {},
+        fn: {
+          destruct() {},
+          submitRequest() {},
+          ioTypeSupported: (_, type) => type === IoType.Write,
+          getIoChannel: () => device.getIoChannel(),
+          dumpInfoJson: answer,
+          writeConfigJson: answer,
+          getModuleCtx: answer,
+        },
       })
     }
     register('throws', () => {
@@ -159,7 +207,9 @@ describe('the description of a bdev', () => {
     const errors = lines('error').join('\n')
     for (const hook of ['dumpInfoJson', 'writeConfigJson', 'getModuleCtx']) {
       expect(errors).toContain(`${hook} of module "fake" for bdev "throws" threw: Error: no info`)
-      expect(errors).toContain(`${hook} of module "fake" for bdev "promises" threw: BdevError: wanted a plain answer, found a promise`)
+      expect(errors).toContain(
+        `${hook} of module "fake" for bdev "promises" threw: BdevError: wanted a plain answer, found a promise`,
+      )
     }
     expect(errors).toContain('late info')
   })

@@ -30,9 +30,17 @@ const RANGED: Record<string, (channel: DescChannel, offset: number, count: numbe
 
 describe('a range', () => {
   const bad: [string, number, number][] = [
-    ['beyond the end', 1024, 1], ['across the end', 1023, 2], ['from a negative block', -1, 1], ['of negative length', 0, -1],
-    ['from NaN', NaN, 1], ['of NaN blocks', 0, NaN], ['of Infinity blocks', 0, Infinity], ['around the largest number', MAX, MAX],
-    ['from half a block', 0.5, 1], ['of half a block', 0, 0.5], ['of 1.5 blocks', 0, 1.5],
+    ['beyond the end', 1024, 1],
+    ['across the end', 1023, 2],
+    ['from a negative block', -1, 1],
+    ['of negative length', 0, -1],
+    ['from NaN', NaN, 1],
+    ['of NaN blocks', 0, NaN],
+    ['of Infinity blocks', 0, Infinity],
+    ['around the largest number', MAX, MAX],
+    ['from half a block', 0.5, 1],
+    ['of half a block', 0, 0.5],
+    ['of 1.5 blocks', 0, 1.5],
   ]
   for (const [what, offset, count] of bad) {
     it(`${what} is -EINVAL for every type, and no callback follows`, async () => {
@@ -63,7 +71,14 @@ describe('a descriptor open for reading', () => {
     const { channel } = openRw(host, 'disk', { write: false })
     const rcs = Object.fromEntries(Object.entries(RANGED).map(([name, call]) => [name, call(channel, 9999, 1).rc]))
     expect(rcs).toEqual({
-      read: -EINVAL, readv: -EINVAL, comparev: -EINVAL, write: -EBADF, writev: -EBADF, unmap: -EBADF, writeZeroes: -EBADF, flush: -EBADF,
+      read: -EINVAL,
+      readv: -EINVAL,
+      comparev: -EINVAL,
+      write: -EBADF,
+      writev: -EBADF,
+      unmap: -EBADF,
+      writeZeroes: -EBADF,
+      flush: -EBADF,
     })
     for (const name of ['read', 'readv', 'comparev']) expect(RANGED[name]!(channel, 0, 1).rc).toBe(0)
     expect(submit((cb, r) => channel.reset(cb, r)).rc).toBe(0)
@@ -108,7 +123,13 @@ describe('buffers', () => {
   it('that end before the data does are -EINVAL', async () => {
     const { channel } = await setup()
     const buf = new Uint8Array(1024)
-    for (const [off, count] of [[0, 3], [1, 2], [513, 1], [-1, 1], [NaN, 1]] as const) {
+    for (const [off, count] of [
+      [0, 3],
+      [1, 2],
+      [513, 1],
+      [-1, 1],
+      [NaN, 1],
+    ] as const) {
       expect(submit((cb, r) => channel.readBlocks(buf, off, 0, count, cb, r)).rc).toBe(-EINVAL)
       expect(submit((cb, r) => channel.writeBlocks(buf, off, 0, count, cb, r)).rc).toBe(-EINVAL)
     }
@@ -118,9 +139,21 @@ describe('buffers', () => {
     const { drain, channel } = await setup()
     const buf = new Uint8Array(1024)
     const iovs = [
-      [], [{ buf, off: 0, len: 511 }], [{ buf, off: 0, len: 513 }], [{ buf, off: 0, len: 256 }, { buf, off: 256, len: 255 }],
-      [{ buf, off: 600, len: 512 }], [{ buf, off: -1, len: 512 }], [{ buf, off: 0, len: 1024 }, { buf, off: 512, len: -512 }],
-      [{ buf, off: NaN, len: 512 }], [{ buf, off: 0, len: NaN }],
+      [],
+      [{ buf, off: 0, len: 511 }],
+      [{ buf, off: 0, len: 513 }],
+      [
+        { buf, off: 0, len: 256 },
+        { buf, off: 256, len: 255 },
+      ],
+      [{ buf, off: 600, len: 512 }],
+      [{ buf, off: -1, len: 512 }],
+      [
+        { buf, off: 0, len: 1024 },
+        { buf, off: 512, len: -512 },
+      ],
+      [{ buf, off: NaN, len: 512 }],
+      [{ buf, off: 0, len: NaN }],
     ]
     for (const list of iovs) {
       expect(submit((cb, r) => channel.readvBlocks(list, list.length, 0, 1, cb, r)).rc).toBe(-EINVAL)
@@ -141,7 +174,14 @@ describe('buffers', () => {
     const at = 7 * 512
     expect([...new Set(disk.data.subarray(at, at + 100))]).toEqual([1])
     expect([
-      disk.data[at + 100], disk.data[at + 999], disk.data[at + 1000], disk.data[at + 1023], disk.data[at + 1024], disk.data[at + 1535], disk.data[at + 1536]]).toEqual([2, 2, 3, 3, 4, 4, 0])
+      disk.data[at + 100],
+      disk.data[at + 999],
+      disk.data[at + 1000],
+      disk.data[at + 1023],
+      disk.data[at + 1024],
+      disk.data[at + 1535],
+      disk.data[at + 1536],
+    ]).toEqual([2, 2, 3, 3, 4, 4, 0])
     const back = iovsOf(1, 1535)
     const readBack = submit((cb, r) => channel.readvBlocks(back, 2, 7, 3, cb, r))
     drain()
@@ -210,7 +250,11 @@ describe('the callback', () => {
   it('sees details of the failure, and the next I/O does not', async () => {
     const { drain, disk, channel } = await setup()
     const details: unknown[] = []
-    type Completes = { completeNvme(a: number, b: number, c: number): void; completeAio(a: number): void; completeScsi(a: number, b: number, c: number, d: number): void }
+    type Completes = {
+      completeNvme(a: number, b: number, c: number): void
+      completeAio(a: number): void
+      completeScsi(a: number, b: number, c: number, d: number): void
+    }
     const once = (how: (io: Completes) => void) => {
       disk.submit = how
       const result = write(channel, 0, 1)
@@ -225,8 +269,13 @@ describe('the callback', () => {
     once(io => io.completeScsi(2, 3, 0x11, 0))
     once(io => io.completeScsi(0, 0, 0, 0))
     expect(details).toEqual([
-      [IoStatus.NvmeError, 2, 0x81, 0], [IoStatus.Aborted, 0, 7, 0], [IoStatus.Success, 0, 0, 0], [IoStatus.AioError, 0, 0, -5],
-      [IoStatus.Success, 0, 0, 0], [IoStatus.ScsiError, 0, 0, 0], [IoStatus.Success, 0, 0, 0],
+      [IoStatus.NvmeError, 2, 0x81, 0],
+      [IoStatus.Aborted, 0, 7, 0],
+      [IoStatus.Success, 0, 0, 0],
+      [IoStatus.AioError, 0, 0, -5],
+      [IoStatus.Success, 0, 0, 0],
+      [IoStatus.ScsiError, 0, 0, 0],
+      [IoStatus.Success, 0, 0, 0],
     ])
   })
 

@@ -120,7 +120,10 @@ describe('forward', () => {
   it('keeps the order of what waits', async () => {
     const { top, below, drain } = await setup(4)
     const results = [0, 1, 2, 3].map(block => write(top, block, 1, block + 1))
-    expect([rcs(results), below.seen]).toEqual([[0, 0, -ERRNO.ENOMEM, -ERRNO.ENOMEM], ['write 0+1', 'write 1+1']])
+    expect([rcs(results), below.seen]).toEqual([
+      [0, 0, -ERRNO.ENOMEM, -ERRNO.ENOMEM],
+      ['write 0+1', 'write 1+1'],
+    ])
     for (let i = 0; i < 10; i++) {
       below.completeAll()
       drain()
@@ -170,8 +173,13 @@ describe('two threads', () => {
       expect(own).toBe(8)
     })
     const woken: string[] = []
-    for (const [name, thread, { channel }] of [['a', a, openedA], ['b', b, openedB]] as const) {
-      on(thread, () => expect(channel.queueIoWait({ fn: () => void woken.push(`${name} on ${host.currentThread().name}`), arg: null })).toBe(0))
+    for (const [name, thread, { channel }] of [
+      ['a', a, openedA],
+      ['b', b, openedB],
+    ] as const) {
+      on(thread, () =>
+        expect(channel.queueIoWait({ fn: () => void woken.push(`${name} on ${host.currentThread().name}`), arg: null })).toBe(0),
+      )
     }
     on(b, () => disk.complete(disk.held.at(-1)))
     expect(woken).toEqual(['b on b'])

@@ -10,7 +10,10 @@ function noted(calls: string[], name: string, examines: boolean, over: FakeHooks
   return new FakeModule(
     name,
     {
-      moduleInit: note('moduleInit'), initComplete: note('initComplete'), finiStart: note('finiStart'), moduleFini: note('moduleFini'),
+      moduleInit: note('moduleInit'),
+      initComplete: note('initComplete'),
+      finiStart: note('finiStart'),
+      moduleFini: note('moduleFini'),
       ...(examines ? { examineConfig: note('examineConfig'), examineDisk: note('examineDisk') } : {}),
       ...over,
     },
@@ -32,10 +35,21 @@ function gate() {
 describe('initialisation', () => {
   it('starts modules in list order: those that examine first and newest first, then the others oldest first', async () => {
     const calls: string[] = []
-    await startHost([noted(calls, 'leaf1', false), noted(calls, 'vbdev1', true), noted(calls, 'leaf2', false), noted(calls, 'vbdev2', true)])
+    await startHost([
+      noted(calls, 'leaf1', false),
+      noted(calls, 'vbdev1', true),
+      noted(calls, 'leaf2', false),
+      noted(calls, 'vbdev2', true),
+    ])
     expect(calls).toEqual([
-      'vbdev2.moduleInit', 'vbdev1.moduleInit', 'leaf1.moduleInit', 'leaf2.moduleInit',
-      'vbdev2.initComplete', 'vbdev1.initComplete', 'leaf1.initComplete', 'leaf2.initComplete',
+      'vbdev2.moduleInit',
+      'vbdev1.moduleInit',
+      'leaf1.moduleInit',
+      'leaf2.moduleInit',
+      'vbdev2.initComplete',
+      'vbdev1.initComplete',
+      'leaf1.initComplete',
+      'leaf2.initComplete',
     ])
   })
 
@@ -156,8 +170,14 @@ describe('a hook that must answer plainly', () => {
     expect(host.configJson().map(call => call.method)).toEqual(['bdev_set_options', 'bdev_wait_for_examine'])
     await clock.settle()
     const errors = lines('error').join('\n')
-    for (const [module, hook] of [['leaf', 'initComplete'], ['leaf', 'configJson'], ['vbdev', 'examineConfig']]) {
-      expect(errors).toContain(`${module}: ${hook} of module "${module}" threw: BdevError: wanted a plain answer, found a promise`)
+    for (const [module, hook] of [
+      ['leaf', 'initComplete'],
+      ['leaf', 'configJson'],
+      ['vbdev', 'examineConfig'],
+    ]) {
+      expect(errors).toContain(
+        `${module}: ${hook} of module "${module}" threw: BdevError: wanted a plain answer, found a promise`,
+      )
     }
     expect(errors).toContain('too late')
   })
@@ -193,7 +213,13 @@ describe('the end', () => {
     calls.length = 0
     await host.finish()
     expect(calls).toEqual([
-      'leaf.finiStart', 'vbdev.finiStart', 'destruct top', 'destruct other', 'destruct base', 'leaf.moduleFini', 'vbdev.moduleFini',
+      'leaf.finiStart',
+      'vbdev.finiStart',
+      'destruct top',
+      'destruct other',
+      'destruct base',
+      'leaf.moduleFini',
+      'vbdev.moduleFini',
     ])
     expect(host.bdevs).toEqual([])
   })
@@ -249,7 +275,9 @@ describe('the end', () => {
     ])
     await host.finish()
     expect(lines('error').map(line => line.split('\n')[0])).toEqual([
-      'b: finiStart of module "b" threw: Error: start', 'b: moduleFini of module "b" threw: Error: fini'])
+      'b: finiStart of module "b" threw: Error: start',
+      'b: moduleFini of module "b" threw: Error: fini',
+    ])
     expect(calls.slice(-2)).toEqual(['a.finiStart', 'a.moduleFini'])
   })
 
@@ -296,7 +324,9 @@ describe('the end', () => {
     desc.claim(ClaimType.ExclWrite)
     desc.close()
     await host.finish()
-    expect(lines('warn').join()).toContain('finish: only claimed bdevs are left; unregistering "base" under claim exclusive_write of module "leaf"')
+    expect(lines('warn').join()).toContain(
+      'finish: only claimed bdevs are left; unregistering "base" under claim exclusive_write of module "leaf"',
+    )
     expect(host.bdevs).toEqual([])
   })
 
@@ -323,7 +353,7 @@ describe('the end', () => {
 })
 
 describe('what hangs has an owner', () => {
-  it('a moduleInit, an examineDisk, a finiStart, a moduleFini and a destruct are listed by name, and logged after a while', async () => {
+  it('moduleInit, examineDisk, finiStart, moduleFini and destruct are listed by name, and logged after a while', async () => {
     const gates: Record<string, ReturnType<typeof gate>> = {}
     const hang = (what: string) => () => (gates[what] = gate()).promise
     const leaf = new FakeModule('leaf', { finiStart: hang('finiStart'), moduleFini: hang('moduleFini') })

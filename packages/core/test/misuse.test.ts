@@ -21,7 +21,12 @@ async function setup(hooks = {}) {
     disk.hold = false
     const results = [write(channel, 1, 1, 0x11), write(other, 1, 1, 0x22), read(channel, 1, 1), read(other, 1, 1)] as const
     test.drain()
-    expect(results.map(result => [result.calls, result.success])).toEqual([[1, true], [1, true], [1, true], [1, true]])
+    expect(results.map(result => [result.calls, result.success])).toEqual([
+      [1, true],
+      [1, true],
+      [1, true],
+      [1, true],
+    ])
     expect([(results[2] as { buf: Uint8Array }).buf[0], (results[3] as { buf: Uint8Array }).buf[0]]).toEqual([0x11, 0x22])
     expect(test.host.usage().bdevIos).toBe(0)
   }
@@ -81,7 +86,10 @@ describe('a module that completes an I/O twice', () => {
       result.whenDone = io => void seen.push([io.status, io.aioErrno, io.nvmeSct, io.nvmeSc])
       drain()
     }
-    expect(seen).toEqual([[IoStatus.Failed, 0, 0, 0], [IoStatus.Failed, 0, 0, 0]])
+    expect(seen).toEqual([
+      [IoStatus.Failed, 0, 0, 0],
+      [IoStatus.Failed, 0, 0, 0],
+    ])
     expect(errors()).toContain(DOUBLE)
     healthy()
   })
@@ -200,7 +208,10 @@ describe('a status that is none:', () => {
     disk.answers.push(-77, 2)
     const results = [write(channel, 0, 1), write(channel, 0, 1)]
     drain()
-    expect(results.map(result => [result.calls, result.success, result.status])).toEqual([[1, false, -77], [1, false, 2]])
+    expect(results.map(result => [result.calls, result.success, result.status])).toEqual([
+      [1, false, -77],
+      [1, false, 2],
+    ])
     healthy()
   })
 })
@@ -293,11 +304,15 @@ describe('a vbdev', () => {
     const mode = strict ? ' in strict mode' : ''
 
     it(`that throws in the callback of forwardThen is named, and its I/O fails${mode}`, async () => {
-      const { drain, disk, channel, errors, healthy } = await stacked({
-        submit: (base, io) => io.forwardThen(base, () => {
-          throw new Error('bad child')
-        }),
-      }, strict)
+      const { drain, disk, channel, errors, healthy } = await stacked(
+        {
+          submit: (base, io) =>
+            io.forwardThen(base, () => {
+              throw new Error('bad child')
+            }),
+        },
+        strict,
+      )
       const result = write(channel, 0, 1)
       disk.complete()
       drain()
@@ -307,13 +322,17 @@ describe('a vbdev', () => {
     })
 
     it(`whose callback of forwardThen is async is named, and its rejection harms nothing${mode}`, async () => {
-      const { clock, disk, channel, errors, healthy } = await stacked({
-        submit: (base, io) => io.forwardThen(base, (async (_child: BdevIo, parent: BdevIo) => {
-          await Promise.resolve()
-          parent.complete(IoStatus.Success)
-          throw new Error('late child')
-        }) as never),
-      }, strict)
+      const { clock, disk, channel, errors, healthy } = await stacked(
+        {
+          submit: (base, io) =>
+            io.forwardThen(base, (async (_child: BdevIo, parent: BdevIo) => {
+              await Promise.resolve()
+              parent.complete(IoStatus.Success)
+              throw new Error('late child')
+            }) as never),
+        },
+        strict,
+      )
       const result = write(channel, 0, 1)
       disk.complete()
       await clock.settle()
@@ -324,16 +343,21 @@ describe('a vbdev', () => {
     })
 
     it(`that completes what it has forwarded is named, and the I/O ends with its child${mode}`, async () => {
-      const { drain, disk, channel, errors, healthy } = await stacked({
-        submit: (base, io) => {
-          io.forward(base)
-          io.complete(IoStatus.Success)
+      const { drain, disk, channel, errors, healthy } = await stacked(
+        {
+          submit: (base, io) => {
+            io.forward(base)
+            io.complete(IoStatus.Success)
+          },
         },
-      }, strict)
+        strict,
+      )
       const result = read(channel, 3, 1)
       drain()
       expect(result.done).toBe(false)
-      expect(errors()).toContain('module "relay" completed an I/O of bdev "top" that it does not have (twice, after it forwarded it')
+      expect(errors()).toContain(
+        'module "relay" completed an I/O of bdev "top" that it does not have (twice, after it forwarded it',
+      )
       disk.data.fill(0x66, 3 * 512, 4 * 512)
       disk.complete()
       drain()
@@ -342,12 +366,15 @@ describe('a vbdev', () => {
     })
 
     it(`that forwards twice is named, and the base sees it once${mode}`, async () => {
-      const { drain, disk, channel, errors, healthy } = await stacked({
-        submit: (base, io) => {
-          io.forward(base)
-          io.forward(base)
+      const { drain, disk, channel, errors, healthy } = await stacked(
+        {
+          submit: (base, io) => {
+            io.forward(base)
+            io.forward(base)
+          },
         },
-      }, strict)
+        strict,
+      )
       const result = write(channel, 0, 1)
       expect(disk.held.length).toBe(1)
       expect(errors()).toContain('module "relay" forwarded an I/O of bdev "top" that it does not have')
@@ -359,13 +386,16 @@ describe('a vbdev', () => {
 
     it(`that throws after it forwarded fails the I/O once the child is done with its buffers${mode}`, async () => {
       for (const then of [false, true]) {
-        const { drain, disk, channel, errors, healthy } = await stacked({
-          submit: (base, io) => {
-            if (then) io.forwardThen(base, (child, parent) => parent.completeFrom(child))
-            else io.forward(base)
-            throw new Error('after forward')
+        const { drain, disk, channel, errors, healthy } = await stacked(
+          {
+            submit: (base, io) => {
+              if (then) io.forwardThen(base, (child, parent) => parent.completeFrom(child))
+              else io.forward(base)
+              throw new Error('after forward')
+            },
           },
-        }, strict)
+          strict,
+        )
         const result = write(channel, 0, 1)
         drain()
         expect(result.done).toBe(false)
@@ -382,7 +412,12 @@ describe('a vbdev', () => {
     const cases: [string, RelayOptions, number, number][] = [
       ['beyond the end', { submit: (base, io) => io.forward(base, 1020) }, 8, -22],
       ['before the start', { submit: (base, io) => io.forward(base, -1) }, 1, -22],
-      ['a type that the base lacks', { submit: (base, io) => io.forward(base), types: [IoType.Write, IoType.Flush, IoType.Read] }, 1, -95],
+      [
+        'a type that the base lacks',
+        { submit: (base, io) => io.forward(base), types: [IoType.Write, IoType.Flush, IoType.Read] },
+        1,
+        -95,
+      ],
     ]
     for (const [what, options, blocks, errno] of cases) {
       const fake = new FakeModule()
@@ -392,7 +427,9 @@ describe('a vbdev', () => {
       relay.create('top', 'disk')
       await clock.settle()
       const { channel } = openRw(host, 'top')
-      const result = what.startsWith('a type') ? submit((cb, r) => channel.flushBlocks(0, blocks, cb, r)) : write(channel, 0, blocks)
+      const result = what.startsWith('a type')
+        ? submit((cb, r) => channel.flushBlocks(0, blocks, cb, r))
+        : write(channel, 0, blocks)
       let seen = 0
       result.whenDone = io => (seen = io.aioErrno)
       drain()

@@ -27,17 +27,41 @@ describe('registration is refused', () => {
   const bad: [what: string, options: Partial<BdevSpec>, says: string][] = [
     ['an empty name', { name: '' }, 'EINVAL: register of bdev "" by module "fake": wanted name to be a non-empty string'],
     ['a name that is no string', { name: 7 as never }, 'wanted name to be a non-empty string, found 7'],
-    ['a block size of 0', { blockSizeBytes: 0 }, 'EINVAL: register of bdev "disk" by module "fake": wanted blockSizeBytes to be a positive integer, found 0'],
+    [
+      'a block size of 0',
+      { blockSizeBytes: 0 },
+      'EINVAL: register of bdev "disk" by module "fake": wanted blockSizeBytes to be a positive integer, found 0',
+    ],
     ['a negative block size', { blockSizeBytes: -512 }, 'wanted blockSizeBytes to be a positive integer, found -512'],
     ['a block size that is no integer', { blockSizeBytes: 0.5 }, 'wanted blockSizeBytes to be a positive integer, found 0.5'],
     ['no number of blocks', { numBlocks: NaN }, 'wanted numBlocks to be an integer from 0 to 2^53-1, found NaN'],
     ['a negative number of blocks', { numBlocks: -1 }, 'wanted numBlocks to be an integer from 0 to 2^53-1, found -1'],
     ['more than 2^53-1 blocks', { numBlocks: MAX + 1, blockSizeBytes: 1 }, 'wanted numBlocks to be an integer from 0 to 2^53-1'],
-    ['more than 2^53-1 bytes', { numBlocks: 2 ** 44, blockSizeBytes: 512 }, 'wanted numBlocks * blockSizeBytes to be at most 2^53-1'],
-    ['an alignment that is no power of two', { requiredAlignmentBytes: 48 }, 'wanted requiredAlignmentBytes to be a power of two up to 65536, found 48'],
-    ['an alignment that is too large', { requiredAlignmentBytes: 131_072 }, 'wanted requiredAlignmentBytes to be a power of two up to 65536, found 131072'],
-    ['a text that is no UUID', { uuid: 'not-a-uuid' }, 'EINVAL: register of bdev "disk": wanted uuid to be a UUID, found "not-a-uuid"'],
-    ['an empty alias', { aliases: ['fine', ''] }, 'EINVAL: register of bdev "disk": wanted aliases to be non-empty strings, found ""'],
+    [
+      'more than 2^53-1 bytes',
+      { numBlocks: 2 ** 44, blockSizeBytes: 512 },
+      'wanted numBlocks * blockSizeBytes to be at most 2^53-1',
+    ],
+    [
+      'an alignment that is no power of two',
+      { requiredAlignmentBytes: 48 },
+      'wanted requiredAlignmentBytes to be a power of two up to 65536, found 48',
+    ],
+    [
+      'an alignment that is too large',
+      { requiredAlignmentBytes: 131_072 },
+      'wanted requiredAlignmentBytes to be a power of two up to 65536, found 131072',
+    ],
+    [
+      'a text that is no UUID',
+      { uuid: 'not-a-uuid' },
+      'EINVAL: register of bdev "disk": wanted uuid to be a UUID, found "not-a-uuid"',
+    ],
+    [
+      'an empty alias',
+      { aliases: ['fine', ''] },
+      'EINVAL: register of bdev "disk": wanted aliases to be non-empty strings, found ""',
+    ],
     ['an alias equal to its own name', { aliases: ['disk'] }, 'EEXIST'],
   ]
   for (const [what, options, says] of bad) {
@@ -53,7 +77,15 @@ describe('registration is refused', () => {
     it(`for a function table without ${entry}`, async () => {
       const { host, fake } = await setup()
       const fn = { destruct() {}, submitRequest() {}, ioTypeSupported: () => true, getIoChannel: () => null, [entry]: undefined }
-      const register = (): void => void fake.host.registerBdev({ name: 'disk', numBlocks: 1, blockSizeBytes: 512, productName: 'x', ctx: {}, fn: fn as never })
+      const register = (): void =>
+        void fake.host.registerBdev({
+          name: 'disk',
+          numBlocks: 1,
+          blockSizeBytes: 512,
+          productName: 'x',
+          ctx: {},
+          fn: fn as never,
+        })
       expect(await codeOf(register)).toBe('EINVAL')
       expect(register).toThrow(`wanted fn.${entry} to be a function, found undefined`)
       expect(host.bdevs.length).toBe(0)
@@ -63,18 +95,26 @@ describe('registration is refused', () => {
   it('for an ioTypeSupported that does not answer true or false, by name of the module and the type', async () => {
     const { fake } = await setup()
     const fn = {
-      destruct() {}, submitRequest() {}, ioTypeSupported: (_: unknown, type: number) => (type === IoType.Write ? undefined : true), getIoChannel: () => null }
-    expect(() => fake.host.registerBdev({ name: 'disk', numBlocks: 1, blockSizeBytes: 512, productName: 'x', ctx: {}, fn: fn as never })).toThrow(
-      'ioTypeSupported of module "fake" for bdev "disk", type write: wanted true or false, found undefined',
-    )
+      destruct() {},
+      submitRequest() {},
+      ioTypeSupported: (_: unknown, type: number) => (type === IoType.Write ? undefined : true),
+      getIoChannel: () => null,
+    }
+    expect(() =>
+      fake.host.registerBdev({ name: 'disk', numBlocks: 1, blockSizeBytes: 512, productName: 'x', ctx: {}, fn: fn as never }),
+    ).toThrow('ioTypeSupported of module "fake" for bdev "disk", type write: wanted true or false, found undefined')
   })
 
   it('for a name, an alias or a UUID that any bdev has, naming the holder', async () => {
     const { fake } = await setup()
     fake.create('first', { aliases: ['nick'], uuid: UUID })
     const cases: [FakeDiskOptions, string][] = [
-      [{ name: 'first' }, 'first'], [{ name: 'nick' }, 'nick'], [{ name: UUID }, UUID],
-      [{ aliases: ['first'] }, 'first'], [{ aliases: ['x', 'nick'] }, 'nick'], [{ uuid: UUID.toUpperCase() }, UUID],
+      [{ name: 'first' }, 'first'],
+      [{ name: 'nick' }, 'nick'],
+      [{ name: UUID }, UUID],
+      [{ aliases: ['first'] }, 'first'],
+      [{ aliases: ['x', 'nick'] }, 'nick'],
+      [{ uuid: UUID.toUpperCase() }, UUID],
     ]
     for (const [options, taken] of cases) {
       expect(refusal(fake, options)).toContain(`the name "${taken}" belongs to bdev "first" of module "fake"; choose another`)
@@ -141,9 +181,11 @@ describe('a registered bdev', () => {
   it('reports WRITE_ZEROES where it can write, and unknown types as unsupported', async () => {
     const { fake } = await setup()
     const { bdev } = fake.create('disk', { types: [IoType.Read, IoType.Write] })
-    expect([IoType.Read, IoType.WriteZeroes, IoType.Unmap, IoType.Compare, 0, 31, 32, 33, -1, NaN].map(type => bdev.ioTypeSupported(type))).toEqual([
-      true, true, false, false, false, false, false, false, false, false,
-    ])
+    expect(
+      [IoType.Read, IoType.WriteZeroes, IoType.Unmap, IoType.Compare, 0, 31, 32, 33, -1, NaN].map(type =>
+        bdev.ioTypeSupported(type),
+      ),
+    ).toEqual([true, true, false, false, false, false, false, false, false, false])
   })
 })
 
@@ -156,8 +198,10 @@ describe('aliases', () => {
     host.registry.addAlias(disk, 'nick')
     expect(host.bdevByName('nick')?.name).toBe('disk')
     expect(await codeOf(() => host.registry.addAlias(disk, ''))).toBe('EINVAL')
-    for (const taken of ['disk', 'nick', 'other', UUID]) expect(await codeOf(() => host.registry.addAlias(disk, taken))).toBe('EEXIST')
-    for (const absent of ['disk', 'none', 'other']) expect(await codeOf(() => host.registry.removeAlias(disk, absent))).toBe('ENOENT')
+    for (const taken of ['disk', 'nick', 'other', UUID])
+      expect(await codeOf(() => host.registry.addAlias(disk, taken))).toBe('EEXIST')
+    for (const absent of ['disk', 'none', 'other'])
+      expect(await codeOf(() => host.registry.removeAlias(disk, absent))).toBe('ENOENT')
     host.registry.removeAlias(disk, 'nick')
     expect(host.bdevByName('nick') === undefined).toBe(true)
   })
@@ -169,7 +213,10 @@ describe('a new size', () => {
     const { bdev } = fake.create('disk')
     const thread = host.createThread('other')
     const seen: string[] = []
-    const open = (name: string) => host.openBdev('disk', { onEvent: event => void seen.push(`${name} ${event.type} ${event.bdev.numBlocks} on ${host.currentThread().name}`) })
+    const open = (name: string) =>
+      host.openBdev('disk', {
+        onEvent: event => void seen.push(`${name} ${event.type} ${event.bdev.numBlocks} on ${host.currentThread().name}`),
+      })
     open('one')
     thread.execMsg(() => open('two'), null)
     const closed = open('closed')
@@ -194,7 +241,9 @@ describe('a new size', () => {
     const { bdev } = fake.create('disk')
     await clock.settle()
     const opened = openRw(host, 'disk')
-    expect(() => fake.host.notifyBlockcntChange(bdev, 512)).toThrow('wanted to shrink it from 1024 to 512 blocks, but it is open by test')
+    expect(() => fake.host.notifyBlockcntChange(bdev, 512)).toThrow(
+      'wanted to shrink it from 1024 to 512 blocks, but it is open by test',
+    )
     opened.close()
     fake.host.notifyBlockcntChange(bdev, 512)
     expect(bdev.numBlocks).toBe(512)
@@ -206,7 +255,8 @@ describe('a new size', () => {
     const { clock } = await startHost([fake, other])
     const { bdev } = fake.create('disk')
     await clock.settle()
-    for (const size of [-1, 0.5, NaN, Infinity, 2 ** 44]) expect(await codeOf(() => fake.host.notifyBlockcntChange(bdev, size))).toBe('EINVAL')
+    for (const size of [-1, 0.5, NaN, Infinity, 2 ** 44])
+      expect(await codeOf(() => fake.host.notifyBlockcntChange(bdev, size))).toBe('EINVAL')
     expect(await codeOf(() => other.host.notifyBlockcntChange(bdev, 2048))).toBe('EINVAL')
     expect(bdev.numBlocks).toBe(1024)
   })

@@ -14,16 +14,18 @@ async function setup(options: FakeDiskOptions = {}) {
   await test.clock.settle()
   const opened = threads.map(thread => on(thread, () => openRw(test.host, 'disk'))) as [Opened, Opened]
   const reset = (i: 0 | 1 = 0, whenDone: Result['whenDone'] = null): Result =>
-    on(threads[i], () => submit((cb, r) => {
-      r.whenDone = whenDone
-      return opened[i].channel.reset(cb, r)
-    }))
+    on(threads[i], () =>
+      submit((cb, r) => {
+        r.whenDone = whenDone
+        return opened[i].channel.reset(cb, r)
+      }),
+    )
   const put = (i: 0 | 1, block = 0): Result => on(threads[i], () => write(opened[i].channel, block, 1))
   return { ...test, fake, disk, threads, opened, reset, put }
 }
 
 describe('a reset', () => {
-  it('goes to the module once, after all channels are frozen; I/O meanwhile is aborted on every thread, and flows again after [io_during_reset]', async () => {
+  it('reaches the module when all channels are frozen; I/O meanwhile is aborted on every thread [io_during_reset]', async () => {
     const { clock, disk, reset, put } = await setup({ hold: true })
     const before = [put(0, 1), put(1, 2)]
     disk.completeAll()
@@ -134,7 +136,11 @@ describe('a second reset', () => {
     const io = disk.held.pop()!
     io.completeAio(-19)
     await clock.settle()
-    expect(results.map(result => [result.calls, result.status, result.thread])).toEqual([[1, IoStatus.AioError, 'one'], [1, IoStatus.AioError, 'two'], [1, IoStatus.AioError, 'one']])
+    expect(results.map(result => [result.calls, result.status, result.thread])).toEqual([
+      [1, IoStatus.AioError, 'one'],
+      [1, IoStatus.AioError, 'two'],
+      [1, IoStatus.AioError, 'one'],
+    ])
     expect([errno, disk.seen.length]).toEqual([-19, 1])
   })
 
@@ -149,7 +155,9 @@ describe('a second reset', () => {
     }
     const nested = reset(1, () => void later.push(reset(1)))
     await clock.settle()
-    expect([first, nested, ...later].map(result => [result.calls, result.success])).toEqual(Array.from({ length: later.length + 2 }, () => [1, true]))
+    expect([first, nested, ...later].map(result => [result.calls, result.success])).toEqual(
+      Array.from({ length: later.length + 2 }, () => [1, true]),
+    )
     expect(disk.seen.length).toBeGreaterThan(1)
   })
 })
@@ -211,7 +219,10 @@ describe('channels', () => {
     await clock.settle()
     disk.complete()
     await clock.settle()
-    expect(results.map(result => [result.calls, result.success])).toEqual([[1, true], [1, true]])
+    expect(results.map(result => [result.calls, result.success])).toEqual([
+      [1, true],
+      [1, true],
+    ])
     expect(host.usage().channels).toBe(1)
   })
 })

@@ -81,7 +81,9 @@ describe('strict mode', () => {
     submit((cb, r) => channel.writeBlocks(out, 0, 0, 1, cb, r))
     drain()
     expect(out[0]).toBe(4)
-    expect(lines('error').join()).toContain('module "fake", or one below it, changed the buffer of a write to bdev "disk"; it must work on a copy')
+    expect(lines('error').join()).toContain(
+      'module "fake", or one below it, changed the buffer of a write to bdev "disk"; it must work on a copy',
+    )
   })
 
   it('traps a module that looks at an I/O after it was freed', async () => {

@@ -121,9 +121,11 @@ describe('execMsg', () => {
 
   it('names what throws and does not pass it to the event loop', () => {
     const { one, lines } = setup()
-    expect(() => one.execMsg(() => {
-      throw new Error('broken event')
-    }, null)).not.toThrow()
+    expect(() =>
+      one.execMsg(() => {
+        throw new Error('broken event')
+      }, null),
+    ).not.toThrow()
     expect(lines('error').join()).toContain('an event on thread "one" threw: Error: broken event')
   })
 })
@@ -156,10 +158,14 @@ describe('a poller of period 0', () => {
   it('that is idle runs after each event and lets the process sleep', async () => {
     const { clock, one } = setup()
     let ran = 0
-    one.registerPoller(() => {
-      ran++
-      return PollerRc.Idle
-    }, null, 0)
+    one.registerPoller(
+      () => {
+        ran++
+        return PollerRc.Idle
+      },
+      null,
+      0,
+    )
     await clock.settle()
     expect(clock.asleep).toBe(true)
     const before = ran
@@ -175,10 +181,14 @@ describe('a poller of period 0', () => {
     const { clock, one } = setup()
     let busy = 10
     let ran = 0
-    one.registerPoller(() => {
-      ran++
-      return --busy > 0 ? PollerRc.Busy : PollerRc.Idle
-    }, null, 0)
+    one.registerPoller(
+      () => {
+        ran++
+        return --busy > 0 ? PollerRc.Busy : PollerRc.Idle
+      },
+      null,
+      0,
+    )
     for (let pass = 1; pass <= 5; pass++) {
       await clock.pass()
       expect(ran).toBe(pass)
@@ -192,10 +202,14 @@ describe('a poller of period 0', () => {
     const { clock, one } = setup()
     let ran = 0
     one.sendMsg(() => {}, null)
-    one.registerPoller(() => {
-      ran++
-      return PollerRc.Busy
-    }, null, 0)
+    one.registerPoller(
+      () => {
+        ran++
+        return PollerRc.Busy
+      },
+      null,
+      0,
+    )
     await clock.pass()
     await clock.pass()
     const before = ran
@@ -282,10 +296,15 @@ describe('a poller', () => {
   it('that throws is named and goes on', async () => {
     const { clock, one, lines } = setup()
     let ran = 0
-    one.registerPoller(() => {
-      ran++
-      throw new Error('broken poller')
-    }, null, 1000, 'my_poller')
+    one.registerPoller(
+      () => {
+        ran++
+        throw new Error('broken poller')
+      },
+      null,
+      1000,
+      'my_poller',
+    )
     await clock.advance(5)
     expect(ran).toBeGreaterThan(1)
     expect(lines('error')[0]).toContain('poller "my_poller" of thread "one" threw: Error: broken poller')
@@ -293,16 +312,23 @@ describe('a poller', () => {
 
   it('that answers with a promise is named, and its rejection harms nothing', async () => {
     const { clock, one, lines } = setup()
-    one.registerPoller((async () => {
-      throw new Error('late')
-    }) as never, null, 1000, 'async_poller')
+    one.registerPoller(
+      (async () => {
+        throw new Error('late')
+      }) as never,
+      null,
+      1000,
+      'async_poller',
+    )
     await clock.advance(3)
     expect(lines('error').join()).toContain('poller "async_poller" of thread "one" returned a promise')
   })
 
   it('with a negative period is refused', () => {
     const { one } = setup()
-    expect(() => one.registerPoller(() => 0, null, -1, 'early')).toThrow('poller "early": wanted a period of 0 or more microseconds, found -1')
+    expect(() => one.registerPoller(() => 0, null, -1, 'early')).toThrow(
+      'poller "early": wanted a period of 0 or more microseconds, found -1',
+    )
   })
 })
 
@@ -333,6 +359,8 @@ describe('an idle reactor', () => {
 
 it('a thread that the I/O pool has no reserve for is refused and leaves nothing behind', () => {
   const { host } = makeHost([], { bdevIoPoolSize: 100, bdevIoCacheSize: 60 })
-  expect(() => host.createThread('second')).toThrow('thread "second": wanted 60 I/Os in reserve, found 40 left of bdev_io_pool_size 100')
+  expect(() => host.createThread('second')).toThrow(
+    'thread "second": wanted 60 I/Os in reserve, found 40 left of bdev_io_pool_size 100',
+  )
   expect(host.reactor.threads.map(thread => thread.name)).toEqual(['app_thread'])
 })

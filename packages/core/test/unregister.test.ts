@@ -111,7 +111,9 @@ describe('unregister', () => {
     desc.close()
     await clock.settle()
     expect([removal.gone, disk.destructs]).toEqual([false, 0])
-    expect(host.waits.list().map(({ what, who }) => `${what}: ${who}`)).toEqual(['unregister of bdev "disk": 1 channel(s), I/O outstanding: 0'])
+    expect(host.waits.list().map(({ what, who }) => `${what}: ${who}`)).toEqual([
+      'unregister of bdev "disk": 1 channel(s), I/O outstanding: 0',
+    ])
     channel.put()
     await clock.settle()
     expect([removal.gone, disk.destructs]).toEqual([true, 1])
@@ -251,7 +253,11 @@ describe('open and close', () => {
     desc.close()
     desc.close()
     expect([
-      read(channel, 0, 1).rc, write(channel, 0, 1).rc, submit((cb, r) => channel.reset(cb, r)).rc, submit((cb, r) => channel.abort({}, cb, r)).rc]).toEqual([-9, -9, -9, -9])
+      read(channel, 0, 1).rc,
+      write(channel, 0, 1).rc,
+      submit((cb, r) => channel.reset(cb, r)).rc,
+      submit((cb, r) => channel.abort({}, cb, r)).rc,
+    ]).toEqual([-9, -9, -9, -9])
     expect(desc.getIoChannel() === null).toBe(true)
     channel.put()
     drain()
@@ -264,7 +270,9 @@ describe('open and close', () => {
     const { desc, channel } = openRw(host, 'disk')
     channel.put()
     on(thread, () => desc.close())
-    expect(lines('error').join()).toContain('test: bdev "disk" was opened on thread "app_thread" and closed on "other"; close it where it was opened')
+    expect(lines('error').join()).toContain(
+      'test: bdev "disk" was opened on thread "app_thread" and closed on "other"; close it where it was opened',
+    )
   })
 
   it('an event function that throws or rejects harms nothing and is named', async () => {
@@ -325,11 +333,22 @@ describe('open and close', () => {
 
   it('a bdev whose module has no channel gives null, with the reason in the log', async () => {
     const { host, fake, lines } = await setup()
-    const answers = [() => null, () => undefined, () => Promise.resolve(null), () => { throw new Error('no queue') }]
+    const answers = [
+      () => null,
+      () => undefined,
+      () => Promise.resolve(null),
+      () => {
+        throw new Error('no queue')
+      },
+    ]
     const device = { name: 'd' }
     for (const [i, getIoChannel] of answers.entries()) {
       fake.host.registerBdev({
-        name: `bad${i}`, numBlocks: 1, blockSizeBytes: 512, productName: 'x', ctx: device,
+        name: `bad${i}`,
+        numBlocks: 1,
+        blockSizeBytes: 512,
+        productName: 'x',
+        ctx: device,
         fn: { destruct() {}, submitRequest() {}, ioTypeSupported: () => true, getIoChannel: getIoChannel as never },
       })
       const desc = host.openBdev(`bad${i}`, { onEvent: () => {} })

@@ -1,13 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defineBdevModule, IoStatus, IoType } from '@bdevkit/module-sdk'
 import type {
-  Bdev, BdevFnTable, BdevHost, BdevIo, BdevModule, BdevModuleInstance, BdevSpec, DescChannel, IoChannel, IoDevice, VbdevBase, VbdevParams, Vbdevs,
+  Bdev,
+  BdevFnTable,
+  BdevHost,
+  BdevIo,
+  BdevModule,
+  BdevModuleInstance,
+  BdevSpec,
+  DescChannel,
+  IoChannel,
+  IoDevice,
+  VbdevBase,
+  VbdevParams,
+  Vbdevs,
   VbdevsSpec,
 } from '@bdevkit/module-sdk'
 
 /** What a fake disk serves unless told otherwise. */
 export const ALL_TYPES: readonly number[] = [
-  IoType.Read, IoType.Write, IoType.Unmap, IoType.Flush, IoType.Reset, IoType.WriteZeroes, IoType.Compare, IoType.Abort,
+  IoType.Read,
+  IoType.Write,
+  IoType.Unmap,
+  IoType.Flush,
+  IoType.Reset,
+  IoType.WriteZeroes,
+  IoType.Compare,
+  IoType.Abort,
 ]
 
 /** How to make a fake disk. */
@@ -45,7 +64,8 @@ export class FakeDisk {
     this.module = module
     this.hold = options.hold ?? false
     this.types = options.types ?? ALL_TYPES
-    this.device = options.ownDevice === true ? module.host.registerIoDevice({ name: 'own', createChannel: () => ({}) }) : module.device
+    this.device =
+      options.ownDevice === true ? module.host.registerIoDevice({ name: 'own', createChannel: () => ({}) }) : module.device
     const sizeBytes = (options.numBlocks ?? 1024) * (options.blockSizeBytes ?? 512)
     this.data = new Uint8Array(sizeBytes > 0 ? Math.min(sizeBytes, 1 << 24) : 0)
   }
@@ -128,8 +148,14 @@ export class FakeDisk {
 }
 
 const NAMES: Record<number, string> = {
-  [IoType.Read]: 'read', [IoType.Write]: 'write', [IoType.Unmap]: 'unmap', [IoType.Flush]: 'flush', [IoType.Reset]: 'reset',
-  [IoType.WriteZeroes]: 'zeroes', [IoType.Compare]: 'compare', [IoType.Abort]: 'abort',
+  [IoType.Read]: 'read',
+  [IoType.Write]: 'write',
+  [IoType.Unmap]: 'unmap',
+  [IoType.Flush]: 'flush',
+  [IoType.Reset]: 'reset',
+  [IoType.WriteZeroes]: 'zeroes',
+  [IoType.Compare]: 'compare',
+  [IoType.Abort]: 'abort',
 }
 
 const diskFn: BdevFnTable<FakeDisk, object> = {
@@ -183,7 +209,15 @@ export class FakeModule {
     const disk = new FakeDisk(this, options)
     const { types: _types, hold: _hold, ownDevice: _own, ...spec } = options
     this.disks.set(name, disk)
-    disk.bdev = this.host.registerBdev({ name, numBlocks: 1024, blockSizeBytes: 512, productName: 'fake', ctx: disk, fn: diskFn, ...spec })
+    disk.bdev = this.host.registerBdev({
+      name,
+      numBlocks: 1024,
+      blockSizeBytes: 512,
+      productName: 'fake',
+      ctx: disk,
+      fn: diskFn,
+      ...spec,
+    })
     return disk
   }
 }
@@ -233,8 +267,13 @@ export class RelayModule {
 
   #attach(base: VbdevBase, params: VbdevParams): BdevSpec<Relay> {
     return {
-      ...base.geometry(), name: params.name, productName: 'relay', ctx: { name: params.name, base, module: this }, fn: relayFn,
-      lendsReadBuffers: base.bdev.lendsReadBuffers, ...this.options.spec?.(base, params),
+      ...base.geometry(),
+      name: params.name,
+      productName: 'relay',
+      ctx: { name: params.name, base, module: this },
+      fn: relayFn,
+      lendsReadBuffers: base.bdev.lendsReadBuffers,
+      ...this.options.spec?.(base, params),
     }
   }
 }

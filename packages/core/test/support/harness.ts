@@ -56,7 +56,11 @@ export interface Opened {
 }
 
 /** Opens for writing, with a channel on the current thread. */
-export function openRw(host: Host, name: string, options: { write?: boolean; onEvent?: (event: BdevEvent) => void } = {}): Opened {
+export function openRw(
+  host: Host,
+  name: string,
+  options: { write?: boolean; onEvent?: (event: BdevEvent) => void } = {},
+): Opened {
   const events: number[] = []
   const desc = host.openBdev(name, {
     write: options.write ?? true,
@@ -138,8 +142,15 @@ export function submit(call: (cb: typeof collect, result: Result) => number, res
 
 /** Reads `numBlocks` into `buf`, default memory of its own. */
 export function read(
-  channel: DescChannel, offsetBlocks: number, numBlocks: number, buf = new Uint8Array(numBlocks * channel.bdev.blockSizeBytes)): Result & { buf: Uint8Array } {
-  return Object.assign(submit((cb, result) => channel.readBlocks(buf, 0, offsetBlocks, numBlocks, cb, result)), { buf })
+  channel: DescChannel,
+  offsetBlocks: number,
+  numBlocks: number,
+  buf = new Uint8Array(numBlocks * channel.bdev.blockSizeBytes),
+): Result & { buf: Uint8Array } {
+  return Object.assign(
+    submit((cb, result) => channel.readBlocks(buf, 0, offsetBlocks, numBlocks, cb, result)),
+    { buf },
+  )
 }
 
 /** Writes blocks filled with `value`. */
