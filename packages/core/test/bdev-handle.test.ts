@@ -221,7 +221,14 @@ describe('close', () => {
 
   it('after a call that threw does not wait for it', async () => {
     const { host, handle } = await setup()
-    await expect(handle.write({ length: 512 } as never, 0)).rejects.toThrow(TypeError)
+    let looks = 0
+    const gone = {
+      get length(): number {
+        if (looks++ > 0) throw new Error('detached')
+        return 512
+      },
+    }
+    await expect(handle.readInto(gone as never, 0)).rejects.toThrow('detached')
     await expect(handle.compare(null as never, 0)).rejects.toThrow(TypeError)
     await handle.close()
     expect(host.usage().bdevIos).toBe(0)
