@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import type { Connection } from './connection.js'
-import { HOLD_BYTES_MAX, HOLD_CREDIT_MAX } from './limits.js'
+import { HOLD_BYTES_MAX, HOLD_CREDIT_MAX, HOLD_PROBE_EVENTS } from './limits.js'
 import { Phase } from './phase.js'
 
 /**
  * Holds small replies back while their peer keeps sending, so that several go out in one write. A peer that is handed its
  * replies one by one spends its time in system calls and sends its next requests one by one; in batches both sides do
- * more (4 KiB reads at queue depth 32: a quarter to a third).
+ * more (4 KiB reads of fio at queue depth 32: 5 to 8 %).
  *
- * Replies are held until a turn of the event loop brings nothing new from that peer, or enough has come together. A peer with
- * one request under way would only wait longer for its reply: it is recognised by its events and never held up.
+ * Replies are held until a turn of the event loop brings nothing new from that peer, or enough has come together. That pays
+ * only where something does come meanwhile. A peer with one request under way, or one that sends a batch and then waits for
+ * all its replies, would be held up for nothing: so it is tried now and then with peers that send more than one request at a
+ * time, and done as long as it works.
  */
 export class Coalescer {
   readonly #held: Connection[] = []
@@ -25,11 +27,11 @@ export class Coalescer {
     if (conn.held) {
       conn.heldEvents++
       conn.heldInBytes += lengthBytes
-      if (conn.pipelining < HOLD_CREDIT_MAX) conn.pipelining++
+      conn.pipelining = Math.min(conn.pipelining + 2, HOLD_CREDIT_MAX)
       return conn.heldInBytes + conn.replies.bytes < HOLD_BYTES_MAX
     }
-    if (requests > 1) conn.pipelining = Math.min(conn.pipelining + 2, HOLD_CREDIT_MAX)
-    if (conn.pipelining === 0 || lengthBytes + conn.replies.bytes >= HOLD_BYTES_MAX) return false
+    if (lengthBytes + conn.replies.bytes >= HOLD_BYTES_MAX) return false
+    if (conn.pipelining === 0 && (requests === 1 || ++conn.batches % HOLD_PROBE_EVENTS !== 1)) return false
     conn.held = true
     conn.heldEvents = 1
     conn.heldInBytes = lengthBytes

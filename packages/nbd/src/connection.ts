@@ -100,8 +100,10 @@ export class Connection implements ExportUser, HandshakeSide, ReplyQueueOwner {
   heldEvents = 0
   /** Bytes received since replies are held. */
   heldInBytes = 0
-  /** How much the last events looked like a peer that has several requests under way. */
+  /** How well holding works with this peer: more came meanwhile, lately. */
   pipelining = 0
+  /** Read events with more than one request while it did not. */
+  batches = 0
 
   // Set by the handshake.
   exp: NbdExport | null = null

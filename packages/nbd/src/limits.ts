@@ -38,8 +38,10 @@ export const LENT_TOTAL_MAX = 4096
 
 /** Bytes received and to be sent at which replies are no longer held for company. */
 export const HOLD_BYTES_MAX = 64 * KiB
-/** How many read events a peer's pipelining is remembered for. */
+/** How often holding replies may be in vain after it has worked. */
 export const HOLD_CREDIT_MAX = 16
+/** Batches of requests after which holding is tried again where it did not work. */
+export const HOLD_PROBE_EVENTS = 32
 
 /** Option data that is kept; what is longer is skipped and answered with NBD_REP_ERR_TOO_BIG. */
 export const OPTION_BYTES_MAX = 64 * KiB
