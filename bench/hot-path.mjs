@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w]
-//   KIND: null, malloc; mirror (on two null bdevs), transform (on a null bdev); LAYERS: passthru bdevs on top. Twelve
-//   other module types run first, so that every call site of the
+//   KIND: null, malloc; delay0 (0 µs) and error (no rule), each on malloc; mirror (on two null bdevs), transform (on a null
+//   bdev); LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the
 //   framework has seen many shapes. Prints one JSON line {"iops","ns","bytesPerIo"}; iops counts per second of the main thread on a
 //   core; bytesPerIo is what the JavaScript heap grew by, -1 where a collection hid it.
 import { readFileSync } from 'node:fs'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { createHost } from '@bdevkit/core'
+import delay from '@bdevkit/modules-delay'
+import error from '@bdevkit/modules-error'
 import malloc from '@bdevkit/modules-malloc'
 import nullModule from '@bdevkit/modules-null'
 import passthru from '@bdevkit/modules-passthru'
@@ -22,20 +24,27 @@ const SLOTS = DISK_BYTES / IO_BYTES
 const WARM_MS = 350
 
 const host = createHost({ log: (level, source, message) => level === 'error' && console.error(`${source}: ${message}`) })
-for (const module of [nullModule, malloc, passthru]) host.use(module)
+for (const module of [nullModule, malloc, passthru, delay, error]) host.use(module)
+const onMalloc = ['malloc', 'delay0', 'error'].includes(kind)
 for (const module of await loadOutside(['mirror', 'transform'])) host.use(module)
 const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
 await host.init()
 const call = (method, params) => host.modules.find(module => method in (module.instance.handlers ?? {})).instance.handlers[method](params)
 
 const size = { num_blocks: DISK_BYTES / BLOCK_BYTES, block_size: BLOCK_BYTES }
-await call(kind === 'malloc' ? 'bdev_malloc_create' : 'bdev_null_create', { name: 'base', ...size })
+await call(onMalloc ? 'bdev_malloc_create' : 'bdev_null_create', { name: 'base', ...size })
 let top = 'base'
 if (kind === 'mirror') {
   await call('bdev_null_create', { name: 'second', ...size })
   top = await call('bdev_mirror_create', { name: 'top', base_bdev_names: ['base', 'second'] })
 } else if (kind === 'transform') {
   top = await call('bdev_transform_create', { name: 'top', base_bdev_name: 'base' })
+} else if (kind === 'delay0') {
+  const latencies = { avg_read_latency: 0, p99_read_latency: 0, avg_write_latency: 0, p99_write_latency: 0 }
+  top = await call('bdev_delay_create', { name: 'top', base_bdev_name: 'base', ...latencies })
+} else if (kind === 'error') {
+  await call('bdev_error_create', { base_name: 'base' })
+  top = 'EE_base'
 }
 for (let i = 0; i < Number(layers); i++) {
   await call('bdev_passthru_create', { name: `pt${i}`, base_bdev_name: top })
@@ -44,7 +53,7 @@ for (let i = 0; i < Number(layers); i++) {
 await call('bdev_null_create', { name: 'pollution', ...size })
 await pollute(host, generated, 'pollution')
 
-if (kind === 'malloc') {
+if (onMalloc) {
   // Memory that was never written is one page of zeroes to the kernel, and always in the cache.
   const disk = await host.open(top, { write: true })
   const chunk = new Uint8Array(1 << 20).fill(7)

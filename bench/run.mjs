@@ -25,6 +25,7 @@ for (const [kind, direction] of [['null', 'w'], ['malloc', 'r']]) {
   for (const layers of [0, 1, 3, 5]) for (const queueDepth of [1, 32, 128]) cases.push([kind, layers, queueDepth, direction])
 }
 for (const kind of ['mirror', 'transform']) cases.push([kind, 0, 32, 'w'])
+for (const kind of ['delay0', 'error']) cases.push([kind, 0, 32, 'r'])
 cases.push(['null', 0, 32, 'r'], ['null', 1, 32, 'r'], ['transform', 0, 32, 'r'])
 
 const rows = cases
@@ -78,3 +79,8 @@ const passthruRead = layer('null +1 qd32 read', 'null +0 qd32 read')
 const transform = layer('transform +0 qd32 read', 'null +0 qd32 read')
 if (!values.json && passthruWrite !== undefined && mirror !== undefined) console.log(`a mirror costs ${(mirror / 2 / passthruWrite).toFixed(2)} passthru layers a child`)
 if (!values.json && passthruRead !== undefined && transform !== undefined) console.log(`a transform costs ${(transform / passthruRead).toFixed(2)} passthru layers`)
+for (const kind of ['delay0', 'error']) {
+  const own = result.find(row => row.name === `${kind} +0 qd32 read`)?.iops
+  const passthru = result.find(row => row.name === 'malloc +1 qd32 read')?.iops
+  if (!values.json && own !== undefined && passthru !== undefined) console.log(`${kind} over malloc does ${(own / passthru).toFixed(2)} of passthru over malloc`)
+}

@@ -40,6 +40,8 @@ describe('bdev modules', () => {
       ['malloc', '@bdevkit/modules-malloc', 'builtin'],
       ['null', '@bdevkit/modules-null', 'builtin'],
       ['passthru', '@bdevkit/modules-passthru', 'builtin'],
+      ['delay', '@bdevkit/modules-delay', 'builtin'],
+      ['error', '@bdevkit/modules-error', 'builtin'],
     ])
     expect(refused).toEqual([])
   })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defineBdevModule } from '@bdevkit/module-sdk'
 import type { BdevFnTable, BdevHost, DescChannel, VbdevBase, VbdevParams, Vbdevs } from '@bdevkit/module-sdk'
-import { kitRamCreate } from './kit-ram.js'
+import { kitRamCreate, KIT_UUID_NAMESPACE } from './kit-ram.js'
 
 /** Where the bdev under test stands: alone, under a vbdev that forwards, or below a bdev that shows its upper half. */
 export type Level = 'bare' | 'relay' | 'half'
@@ -69,6 +69,7 @@ export function kitModule(onSetup: (kit: Kit) => void) {
             lendsReadBuffers: base.bdev.lendsReadBuffers,
           }
         },
+        uuidNamespace: KIT_UUID_NAMESPACE,
         onResize: 'remove',
       })
       onSetup({

@@ -13,6 +13,9 @@ export interface KitRam {
   readonly bytes: Uint8Array
 }
 
+/** Namespace of the kit's UUIDs: what a module derives from its base's is the same in every host. */
+export const KIT_UUID_NAMESPACE = 'f3a6c1de-54ab-4a0e-9a7b-6f0e2d1c8b47'
+
 const { Read, Write, Unmap, Flush, Reset, WriteZeroes, Compare, Abort } = IoType
 const SERVED = 1 << Read | 1 << Write | 1 << Unmap | 1 << Flush | 1 << Reset | 1 << WriteZeroes | 1 << Compare | 1 << Abort
 
@@ -62,6 +65,6 @@ export function kitRamCreate(ram: KitRam, name: string, blockSizeBytes: number):
   const numBlocks = ram.bytes.length / blockSizeBytes
   const productName = 'Conformance RAM'
   // The same in every host, as UUIDs of vbdevs are derived from it.
-  const uuid = ram.host.uuidV5('5eed0000-0000-4000-8000-000000000000', new TextEncoder().encode(name))
-  ram.host.registerBdev({ name, ctx: ram, uuid, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true })
+  const uuid = ram.host.uuidV5(KIT_UUID_NAMESPACE, new TextEncoder().encode(name))
+  ram.host.registerBdev({ name, uuid, ctx: ram, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true })
 }

@@ -17,6 +17,10 @@ export interface ConformanceOptions {
   remove(rpc: Rpc): Promise<unknown>
   /** Names of base bdevs that a vbdev module needs: the kit makes them before `create`, RAM of 16 MiB with 512-byte blocks. */
   bases?: readonly string[]
+  /** Block size of the bases, in bytes. Default 512. */
+  baseBlockSizeBytes?: number
+  /** The bases are no RAM, but vbdevs that relay to it. Default false. */
+  basesRelayed?: boolean
   /**
    * False for bdevs that forget: then every read must return zeros, whatever was written, and the kit checks that.
    * Default true: reads return what was written last.

@@ -66,7 +66,11 @@ export class Rig {
       }
     }
     const rig = new Rig(options, level, host, kit as unknown as Kit, registry, errors)
-    for (const base of rig.bases) rig.kit.createBase(base, BASE_BYTES / BASE_BLOCK_BYTES, BASE_BLOCK_BYTES)
+    const blockSizeBytes = options.baseBlockSizeBytes ?? BASE_BLOCK_BYTES
+    for (const base of rig.bases) {
+      rig.kit.createBase(rig.#ramOf(base), BASE_BYTES / blockSizeBytes, blockSizeBytes)
+      if (options.basesRelayed === true) rig.kit.vbdevs.create({ name: base, base_bdev_name: rig.#ramOf(base), half: false })
+    }
     return rig
   }
 
@@ -92,7 +96,7 @@ export class Rig {
 
   /** Unregisters the bases, as if their devices were pulled. */
   async removeBases(): Promise<void> {
-    await Promise.all(this.bases.map(base => this.kit.host.unregisterBdev(base)))
+    await Promise.all(this.bases.map(base => this.kit.host.unregisterBdev(this.#ramOf(base))))
   }
 
   bdev(name: string): Bdev | undefined {
@@ -173,6 +177,11 @@ export class Rig {
     for (const [what, count] of Object.entries(this.#host.usage())) {
       check(count === 0, `${count} ${what} are in use after shutdown`, 'give back in destruct and moduleFini what was taken')
     }
+  }
+
+  /** The RAM disk at the bottom of a base. */
+  #ramOf(base: string): string {
+    return this.#options.basesRelayed === true ? `${base}_ram` : base
   }
 
   #complaint(first: ConformanceFailure | undefined): ConformanceFailure {

@@ -104,6 +104,11 @@ export interface BdevFnTable<Ctx = any, Ch = any, IoCtx = any> {
   ioTypeSupported(ctx: Ctx, type: IoType): boolean
   /** The current thread's channel, of the module's own device or of a base bdev; `null` fails the caller. */
   getIoChannel(ctx: Ctx): IoChannel<Ch> | null
+  /**
+   * Unregistration has begun, on the app thread, before descriptors are told: I/O that the module holds back with no end in
+   * sight (parked, delayed) must end now, or the removal waits for it.
+   */
+  removeStarted?(ctx: Ctx): void
   /** Members of `driver_specific` in `bdev_get_bdevs`. */
   dumpInfoJson?(ctx: Ctx): JsonObject
   /** RPC calls that make this bdev again; either here or in the module's `configJson`, not both. */

@@ -9,6 +9,12 @@ export interface Poller {
   pause(): void
   /** Starts it again after `pause`. */
   resume(): void
+  /**
+   * Sets when a timed poller runs next, in milliseconds of `BdevHost.nowMs`; after that run its period counts again. For work
+   * that is due at uneven times: register with a period of `Infinity`, and the poller runs when told and not else. The event
+   * loop sleeps until a millisecond before and turns for the rest, so that a run is late by microseconds.
+   */
+  runAt(dueMs: number): void
 }
 
 /**
@@ -32,6 +38,7 @@ export interface Thread {
   /**
    * Calls `fn(arg)` every `periodUs` microseconds, or every turn where that is 0. A poller with period 0 that answers
    * `Busy` keeps the event loop turning; one that answers `Idle` lets the process sleep until something else wakes it.
+   * With a period of `Infinity` it runs only when `Poller.runAt` says.
    */
   registerPoller<Arg>(fn: (arg: Arg) => PollerRc, arg: Arg, periodUs: number, name?: string): Poller
 }

@@ -14,6 +14,7 @@ export async function unregisterBdev(bdev: Bdev): Promise<void> {
   bdev.status = 'unregistering'
   for (const ch of bdev.channels) ch.thread.execMsg(abortQueued, ch)
   bdev.status = 'removing'
+  tellModule(bdev)
   for (const desc of bdev.descs) desc.send(BdevEventType.Remove)
 
   await until(bdev, () => bdev.descs.length === 0, 'its descriptors to be closed', () => bdev.descs.map(desc => desc.owner).join(', '))
@@ -32,6 +33,18 @@ export async function unregisterBdev(bdev: Bdev): Promise<void> {
   } finally {
     destructed()
     host.bdevGone(bdev)
+  }
+}
+
+function tellModule(bdev: Bdev): void {
+  const where = `removeStarted of module "${bdev.module.name}" for bdev "${bdev.name}"`
+  try {
+    const returned: unknown = bdev.fn.removeStarted?.(bdev.ctx)
+    if (typeof (returned as PromiseLike<unknown> | undefined)?.then !== 'function') return
+    ;(returned as PromiseLike<unknown>).then(undefined, thrown => bdev.module.reportThrow(where, thrown))
+    throw new TypeError('it returned a promise: removal does not wait for it')
+  } catch (thrown) {
+    bdev.module.reportThrow(where, thrown)
   }
 }
 

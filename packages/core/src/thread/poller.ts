@@ -49,6 +49,14 @@ export class Poller<Arg = unknown> implements SdkPoller {
     throw new TypeError(`${where} returned a promise: it must answer PollerRc at once`)
   }
 
+  runAt(dueMs: number): void {
+    if (this.periodMs === 0 || Number.isNaN(dueMs)) {
+      throw new RangeError(`poller "${this.name}": runAt(${dueMs}) wants a time, and a poller with a period`)
+    }
+    this.dueMs = dueMs
+    if (this.state === 'waiting') this.thread.reactor.pollerMoved()
+  }
+
   unregister(): void {
     if (this.state === 'unregistered') return
     this.state = 'unregistered'

@@ -5,6 +5,9 @@ import type { Clock, TimerHandle } from './clock.js'
 import type { Poller } from './poller.js'
 import { SpdkThread, type Message } from './thread.js'
 
+/** What `setTimeout` takes at most; what is due later is looked at again then. */
+const TIMER_MAX_MS = 0x7fff_ffff
+
 /** Receives what a message, a poller or a callback threw. */
 export type ThrowSink = (where: string, thrown: unknown) => void
 
@@ -88,6 +91,11 @@ export class Reactor {
     poller.dueMs = this.clock.nowMs() + poller.periodMs
     if (poller.periodMs === 0) this.#queueImmediate()
     else this.#armTimer()
+  }
+
+  /** A poller is due at another time than before. While pollers run, the end of the turn looks at it. */
+  pollerMoved(): void {
+    if (!this.#pollersRun) this.#armTimer()
   }
 
   /** A poller was paused; the timer may fire once for nothing. */
@@ -186,8 +194,8 @@ export class Reactor {
         if (poller === undefined || poller.state !== 'waiting' || poller.dueMs > nowMs) continue
         this.current = thread
         thread.tickMs = nowMs
-        if (poller.run()) busy = true
         poller.dueMs = poller.periodMs === 0 ? 0 : nowMs + poller.periodMs
+        if (poller.run()) busy = true
       }
     }
     this.#pollersRun = false
@@ -231,7 +239,7 @@ export class Reactor {
       return
     }
     // Timers round down to whole milliseconds and fire up to one late: stop short and turn for the rest.
-    this.#timer = this.clock.setTimer(this.#onTimer, leftMs - 1.2)
+    this.#timer = this.clock.setTimer(this.#onTimer, Math.min(leftMs - 1.2, TIMER_MAX_MS))
   }
 
   readonly #onTimer = (): void => {
