@@ -37,11 +37,11 @@ describe('bdev modules', () => {
     expect(status).toBe(0)
     const { modules, refused } = JSON.parse(stdout) as Listing
     expect(modules.map(({ name, packageName, origin }) => [name, packageName, origin])).toEqual([
+      ['delay', '@bdevkit/modules-delay', 'builtin'],
+      ['error', '@bdevkit/modules-error', 'builtin'],
       ['malloc', '@bdevkit/modules-malloc', 'builtin'],
       ['null', '@bdevkit/modules-null', 'builtin'],
       ['passthru', '@bdevkit/modules-passthru', 'builtin'],
-      ['delay', '@bdevkit/modules-delay', 'builtin'],
-      ['error', '@bdevkit/modules-error', 'builtin'],
     ])
     expect(refused).toEqual([])
   })

@@ -79,7 +79,7 @@ export const rpc = {
     description: 'Change a latency of a delay bdev; I/O that its base answers from then on has it',
     params: object(['delay_bdev_name', 'latency_type', 'latency_us'], {
       delay_bdev_name: string('Name of the bdev'),
-      latency_type: { type: 'string', description: '`avg_read`, `p99_read`, `avg_write` or `p99_write`', enum: ['avg_read', 'p99_read', 'avg_write', 'p99_write'] },
+      latency_type: { type: 'string', description: 'Which latency', enum: ['avg_read', 'p99_read', 'avg_write', 'p99_write'] },
       latency_us: us('Delay in microseconds'),
     }),
   }),
