@@ -39,9 +39,11 @@ describe('bdev modules', () => {
     expect(modules.map(({ name, packageName, origin }) => [name, packageName, origin])).toEqual([
       ['delay', '@bdevkit/modules-delay', 'builtin'],
       ['error', '@bdevkit/modules-error', 'builtin'],
+      ['gpt', '@bdevkit/modules-gpt', 'builtin'],
       ['malloc', '@bdevkit/modules-malloc', 'builtin'],
       ['null', '@bdevkit/modules-null', 'builtin'],
       ['passthru', '@bdevkit/modules-passthru', 'builtin'],
+      ['split', '@bdevkit/modules-split', 'builtin'],
     ])
     expect(refused).toEqual([])
   })

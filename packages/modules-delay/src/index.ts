@@ -40,7 +40,8 @@ export default defineBdevModule({
       made.latencies[IoType.Read] = new Latency(QueueAt.AvgRead, new Random(seed, IoType.Read))
       made.latencies[IoType.Write] = new Latency(QueueAt.AvgWrite, new Random(seed, IoType.Write))
       for (const [i, distribution] of (params.distributions ?? []).entries()) {
-        setSampler(made, distribution.io_type, new Sampler(distribution, samples[i]!, new Random(distribution.seed ?? seed, IO_TYPE_NAMES.indexOf(distribution.io_type))))
+        const random = new Random(distribution.seed ?? seed, IO_TYPE_NAMES.indexOf(distribution.io_type))
+        setSampler(made, distribution.io_type, new Sampler(distribution, samples[i]!, random))
       }
       settings.set(name, made)
       try {

@@ -34,7 +34,7 @@ export class Random {
 
   constructor(seed: number, stream = 0) {
     let state = (seed ^ Math.imul(stream, 0x9e37_79b9)) | 0
-    const splitmix = (): number => {
+    const splitmix = (): number => { // cold: a sequence starts
       state = (state + 0x9e37_79b9) | 0
       let z = state
       z = Math.imul(z ^ (z >>> 16), 0x21f0_aaad)
@@ -83,13 +83,13 @@ export class Sampler {
   /** @throws BdevError EINVAL parameters are missing or contradict each other. */
   constructor(spec: Distribution, samplesUs: Float64Array, random: Random) {
     const who = `${spec.distribution} distribution for ${spec.io_type}`
-    const number = (name: 'min_us' | 'max_us' | 'mean_us' | 'stddev_us' | 'scale_us' | 'shape'): number => {
+    const number = (name: 'min_us' | 'max_us' | 'mean_us' | 'stddev_us' | 'scale_us' | 'shape'): number => { // cold: a distribution is set
       const value = spec[name]
       if (value === undefined) throw new BdevError('EINVAL', `${who}: ${name} is missing`)
       return value
     }
     this.#random = random
-    this.#samplesMs = samplesUs.map(us => us / 1000)
+    this.#samplesMs = samplesUs.map(us => us / 1000) // cold: a distribution is set
     this.#maxMs = (spec.max_us ?? MAX_US) / 1000
     switch (spec.distribution) {
       case 'uniform':
@@ -167,16 +167,16 @@ export class Latency {
  * @throws BdevError EINVAL something else is in it, a number is negative or too large, there is none, or there are too many.
  */
 export function parseSamples(text: string, file: string): Float64Array {
-  const bad = (what: string): BdevError => new BdevError('EINVAL', `samples of ${file}: ${what}`)
+  const bad = (what: string): BdevError => new BdevError('EINVAL', `samples of ${file}: ${what}`) // cold: a file is read
   const isJson = text.trimStart().startsWith('[')
   let values: unknown[]
   try {
-    values = isJson ? (JSON.parse(text) as unknown[]) : text.split('\n').map(line => line.replace(/#.*/, '').trim()).filter(line => line !== '')
+    values = isJson ? (JSON.parse(text) as unknown[]) : text.split('\n').map(line => line.replace(/#.*/, '').trim()).filter(line => line !== '') // cold: a file is read
   } catch (cause) {
     throw new BdevError('EINVAL', `samples of ${file}: it starts as a JSON array, but is none`, { cause })
   }
   if (values.length === 0 || values.length > MAX_SAMPLES) throw bad(`wanted 1 to ${MAX_SAMPLES} numbers, found ${values.length}`)
-  return Float64Array.from(values, (value, i) => {
+  return Float64Array.from(values, (value, i) => { // cold: a file is read
     const us = isJson ? value : Number(value)
     if (typeof us === 'number' && us >= 0 && us <= MAX_US) return us
     throw bad(`wanted microseconds, 0 to ${MAX_US}, as ${isJson ? 'element' : 'number'} ${i + 1}, found ${JSON.stringify(value).slice(0, 40)}`)

@@ -45,9 +45,9 @@ export class DelayChannel {
 }
 
 const delayFn: BdevFnTable<Delay, DelayChannel, DelayIo> = {
-  async destruct({ device, base }) {
-    await device.unregister()
-    await base.close()
+  async destruct({ device, base }) { // cold: removal
+    await device.unregister() // cold: removal
+    await base.close() // cold: removal
   },
   removeStarted(delay) {
     delay.passing++
@@ -80,8 +80,8 @@ const delayFn: BdevFnTable<Delay, DelayChannel, DelayIo> = {
     const { name, avg_read_latency, p99_read_latency, avg_write_latency, p99_write_latency, seed, distributions } = params
     const uuid = host.bdevByName(name)?.uuid ?? params.uuid ?? ''
     const latencies = { avg_read_latency, p99_read_latency, avg_write_latency, p99_write_latency }
-    const extras = { ...(seed !== undefined && { seed }), ...(distributions !== undefined && { distributions }) }
-    return { delay: { name, base_bdev_name: base.bdev.name, uuid, ...latencies, ...extras } }
+    const extras = { ...(seed !== undefined && { seed }), ...(distributions !== undefined && { distributions }) } // cold: for bdev_get_bdevs
+    return { delay: { name, base_bdev_name: base.bdev.name, uuid, ...latencies, ...extras } } // cold: for bdev_get_bdevs
   },
 }
 
@@ -178,8 +178,8 @@ function submitReset(channel: DelayChannel, io: BdevIo<DelayIo>): void {
   io.ctx.channel = channel
   channel.delay.passing++
   channel.delay.device.forEachChannel(abortAll).then(
-    () => io.thread.execMsg(resetBase, io),
-    () => io.thread.execMsg(resetFailed, io),
+    () => io.thread.execMsg(resetBase, io), // cold: RESET
+    () => io.thread.execMsg(resetFailed, io), // cold: RESET
   )
 }
 

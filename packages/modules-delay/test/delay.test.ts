@@ -207,7 +207,8 @@ describe('distributions', () => {
       expect(read.us).toBeGreaterThanOrEqual(700)
       const other = { name: 'Delay1', distributions: [{ io_type: 'read', distribution: 'empirical', file: join(folder, 'nope') }] }
       await expect(create(other)).rejects.toMatchObject({ code: 'EINVAL', message: expect.stringContaining('cannot be read') })
-      await expect(create({ ...other, distributions: [{ io_type: 'read', distribution: 'empirical', file: folder }] })).rejects.toMatchObject({ code: 'EINVAL' })
+      const noFile = { io_type: 'read', distribution: 'empirical', file: folder }
+      await expect(create({ ...other, distributions: [noFile] })).rejects.toMatchObject({ code: 'EINVAL' })
     } finally {
       rmSync(folder, { recursive: true })
     }

@@ -81,7 +81,7 @@ export class Rule implements Fault {
    * @throws BdevError EINVAL parameters are missing or contradict each other.
    */
   constructor(params: RuleParams, who: string, freshSeed: number) {
-    const refuse = (what: string): never => {
+    const refuse = (what: string): never => { // cold: a rule is set
       throw new BdevError('EINVAL', `${who}: ${what}`)
     }
     const { error_type: errorType, io_type: ioType } = params
@@ -101,7 +101,7 @@ export class Rule implements Fault {
     this.corruptOffset = params.corrupt_offset ?? 0
     this.corruptValue = corruptValue
     this.seed = params.seed ?? freshSeed
-    this.#params = params.probability === undefined ? params : { ...params, seed: this.seed }
+    this.#params = params.probability === undefined ? params : { ...params, seed: this.seed } // cold: a rule is set
     const types = ioType === 'all' ? ALL_TYPES : 1 << IO_TYPE_NAMES.indexOf(ioType)
     this.#types = errorType === 'corrupt_data' ? types & CORRUPTIBLE : types
     this.#firstBlock = params.offset_blocks ?? 0
@@ -157,7 +157,7 @@ export class Rule implements Fault {
   /** The rule and what became of it, for `bdev_error_get_rules`. */
   toJson(): JsonObject {
     const bad = this.#bad === null ? {} : { bad_blocks: this.#badLeft }
-    return { ...this.#params, seed: this.seed, active: this.active, seen: this.seen, hits: this.hits, ...bad }
+    return { ...this.#params, seed: this.seed, active: this.active, seen: this.seen, hits: this.hits, ...bad } // cold: for bdev_error_get_rules
   }
 
   /** One line for the log. */

@@ -61,9 +61,9 @@ export class ErrorIo {
 }
 
 const errorFn: BdevFnTable<ErrorDisk, ErrorChannel, ErrorIo> = {
-  async destruct({ device, base }) {
-    await device.unregister()
-    await base.close()
+  async destruct({ device, base }) { // cold: removal
+    await device.unregister() // cold: removal
+    await base.close() // cold: removal
   },
   removeStarted(disk) {
     disk.removing = true
@@ -111,7 +111,7 @@ export function errorAttach(host: BdevHost, base: VbdevBase, name: string, setti
   bytes.set(Buffer.from(uuid.replaceAll('-', ''), 'hex'))
   new DataView(bytes.buffer).setBigUint64(24, BigInt(numBlocks), true)
   return {
-    ...base.geometry(),
+    ...base.geometry(), // cold: a bdev is made
     name,
     uuid: host.uuidV5(PART_UUID_NAMESPACE, bytes),
     ctx: disk,
@@ -123,7 +123,11 @@ export function errorAttach(host: BdevHost, base: VbdevBase, name: string, setti
 
 /** Something was set, used up, parked or let go: finds out whether I/O must be looked at. */
 export function refreshPlain(disk: ErrorDisk): void {
-  disk.plain = disk.parked === 0 && disk.injections.every(one => one === null || one.num === 0) && !disk.settings.rules.some(isActive)
+  disk.plain = disk.parked === 0 && disk.injections.every(isUsedUp) && !disk.settings.rules.some(isActive)
+}
+
+function isUsedUp(injection: Injection | null): boolean {
+  return injection === null || injection.num === 0
 }
 
 function isActive(rule: Rule): boolean {
@@ -133,7 +137,7 @@ function isActive(rule: Rule): boolean {
 /** Lets go what is held back on one channel: it goes on to the base. */
 export function resumeParked(channel: ErrorChannel): void {
   const { disk } = channel
-  for (const io of [...channel.parked]) {
+  for (const io of [...channel.parked]) { // cold: a bdev's parked I/O ends
     channel.parked.delete(io)
     disk.parked--
     forwardWatched(channel, io)
@@ -143,7 +147,7 @@ export function resumeParked(channel: ErrorChannel): void {
 
 function abortParked(channel: ErrorChannel): void {
   const { disk } = channel
-  for (const io of [...channel.parked]) {
+  for (const io of [...channel.parked]) { // cold: a bdev's parked I/O ends
     channel.parked.delete(io)
     disk.parked--
     io.complete(IoStatus.Aborted)
@@ -313,8 +317,8 @@ function freeCopy(io: BdevIo<ErrorIo>): void {
 /** What is parked ends as aborted on every channel, then the base is reset. */
 function resetAfterParked(channel: ErrorChannel, io: BdevIo<ErrorIo>): void {
   channel.disk.device.forEachChannel(abortParked).then(
-    () => io.thread.execMsg(resetBase, io),
-    () => io.thread.execMsg(resetFailed, io),
+    () => io.thread.execMsg(resetBase, io), // cold: RESET
+    () => io.thread.execMsg(resetFailed, io), // cold: RESET
   )
 }
 

@@ -224,8 +224,8 @@ export class BdevIo implements SdkBdevIo {
 
   lend(buf: Uint8Array, off: number, lengthBytes: number): void {
     if (!withModule(this)) return
-    if (this.iovCnt !== 0 && (this.flags & IoFlag.Lent) === 0) {
-      // The submitter brought buffers: they are what it will look at.
+    if (this.iovCnt !== 0 && (this.flags & (IoFlag.Lent | IoFlag.HasLender)) === 0) {
+      // The submitter brought buffers: they are what it will look at. (What a child lent is replaced, never written to.)
       this.bdev.host.accel.copyToIovs(this.iovs, this.iovCnt, buf, off, lengthBytes)
       return
     }
