@@ -171,7 +171,7 @@ export function parseSamples(text: string, file: string): Float64Array {
   const isJson = text.trimStart().startsWith('[')
   let values: unknown[]
   try {
-    values = isJson ? (JSON.parse(text) as unknown[]) : text.split('\n').map(line => line.replace(/#.*/, '').trim()).filter(line => line !== '') // cold: a file is read
+    values = isJson ? (JSON.parse(text) as unknown[]) : linesOf(text)
   } catch (cause) {
     throw new BdevError('EINVAL', `samples of ${file}: it starts as a JSON array, but is none`, { cause })
   }
@@ -181,4 +181,10 @@ export function parseSamples(text: string, file: string): Float64Array {
     if (typeof us === 'number' && us >= 0 && us <= MAX_US) return us
     throw bad(`wanted microseconds, 0 to ${MAX_US}, as ${isJson ? 'element' : 'number'} ${i + 1}, found ${JSON.stringify(value).slice(0, 40)}`)
   })
+}
+
+/** What stands on the lines of a text, without comments and empty lines. */
+function linesOf(text: string): string[] {
+  const lines = text.split('\n').map(line => line.replace(/#.*/, '').trim()) // cold: a file is read
+  return lines.filter(line => line !== '') // cold: a file is read
 }

@@ -2,7 +2,7 @@
 // data plane
 import { IoStatus, IoType, PollerRc } from '@bdevkit/module-sdk'
 import type { BdevFnTable, BdevHost, BdevIo, BdevSpec, DescChannel, IoDevice, Poller, Thread, VbdevBase } from '@bdevkit/module-sdk'
-import { DelayIo, DelayQueue } from './delay-queue.js'
+import { DelayQueue, type DelayIo } from './delay-queue.js'
 import type { Latency } from './latency.js'
 import type { DelayCreateParams } from './rpc.js'
 

@@ -98,24 +98,25 @@ export class Rig {
 
   addBase(name = 'Base0', uuid?: string): void {
     const device = this.own.registerIoDevice({ name, createChannel: () => null })
-    const rig = this
-    this.own.registerBdev<null, null>({
+    const { held, seen } = this
+    const holds = (): boolean => this.hold
+    this.own.registerBdev<null, null, null>({
       name, ctx: null, productName: 'Base', blockSizeBytes: 512, numBlocks: 1024, ...(uuid !== undefined && { uuid }),
       fn: {
         destruct: () => device.unregister(),
         ioTypeSupported: (_ctx, type) => [IoType.Read, IoType.Write, IoType.Unmap, IoType.Flush, IoType.Reset, IoType.Abort].includes(type as 1),
         getIoChannel: () => device.getIoChannel(),
         submitRequest(_channel, io) {
-          rig.seen.push(io.type)
+          seen.push(io.type)
           if (io.type === IoType.Reset) {
-            for (const held of rig.held.splice(0)) held.complete(IoStatus.Aborted)
+            for (const held of held.splice(0)) held.complete(IoStatus.Aborted)
             io.complete(IoStatus.Success)
           } else if (io.type === IoType.Abort) {
-            const at = rig.held.indexOf(io.abortTarget as BdevIo)
+            const at = held.indexOf(io.abortTarget as BdevIo)
             if (at < 0) return io.complete(IoStatus.Failed)
-            rig.held.splice(at, 1)[0]!.complete(IoStatus.Aborted)
+            held.splice(at, 1)[0]!.complete(IoStatus.Aborted)
             io.complete(IoStatus.Success)
-          } else if (rig.hold) rig.held.push(io)
+          } else if (holds()) held.push(io)
           else io.complete(IoStatus.Success)
         },
       },

@@ -26,7 +26,7 @@ const bases = defineBdevModule({ name: 'bases', sdk: '0.1', setup: given => ((ow
 
 function addBase(name = 'Base0', numBlocks = 1024, uuid?: string): void {
   const device = own.registerIoDevice({ name, createChannel: () => null })
-  own.registerBdev<null, null>({
+  own.registerBdev<null, null, null>({
     name, ctx: null, productName: 'Base', blockSizeBytes: BLOCK, numBlocks, lendsReadBuffers: true, ...(uuid !== undefined && { uuid }),
     fn: {
       destruct: () => device.unregister(),
@@ -103,7 +103,8 @@ beforeEach(async () => {
 afterEach(async () => {
   close()
   await host.finish()
-  expect(log.filter(line => line.startsWith('error'))).toEqual([])
+  const errors = log.filter(line => line.startsWith('error'))
+  if (errors.length > 0) throw new Error(`the host logged errors:\n${errors.join('\n')}`)
 })
 
 describe('injection', () => {
