@@ -109,7 +109,7 @@ export class Rig {
         submitRequest(_channel, io) {
           seen.push(io.type)
           if (io.type === IoType.Reset) {
-            for (const held of held.splice(0)) held.complete(IoStatus.Aborted)
+            for (const below of held.splice(0)) below.complete(IoStatus.Aborted)
             io.complete(IoStatus.Success)
           } else if (io.type === IoType.Abort) {
             const at = held.indexOf(io.abortTarget as BdevIo)
