@@ -30,6 +30,25 @@ export const CHILDREN_IN_FLIGHT = 8
 export const RESET_POLL_US = 1_000_000
 /** A wait of the control plane is reported after this long, in milliseconds. */
 export const WAIT_REPORT_MS = 5_000
+/** Rate limits hand out quotas this often, in microseconds (`SPDK_BDEV_QOS_TIMESLICE_IN_USEC`). */
+export const QOS_TIMESLICE_US = 1_000
+/** Smallest quota of a timeslice: I/Os, and bytes. */
+export const QOS_MIN_IOS_PER_SLICE = 1
+export const QOS_MIN_BYTES_PER_SLICE = 512
+/** I/O rate limits are multiples of this many a second. */
+export const QOS_IOS_STEP = 1_000
+/** Largest bandwidth limit, in MiB a second: 2^64-1 bytes. */
+export const QOS_MBYTES_MAX = 17_592_186_044_415
+/** A descriptor's outstanding I/O is looked at for its timeout this often, in microseconds. */
+export const IO_TIMEOUT_POLL_US = 1_000_000
+/** An open that waits for its bdev tries again this often, in microseconds. */
+export const OPEN_RETRY_US = 100_000
+/** Media events that one descriptor holds until they are read (`MEDIA_EVENT_POOL_SIZE`). */
+export const MEDIA_EVENTS_MAX = 64
+/** Notifications kept for those who ask later (`SPDK_NOTIFY_MAX_EVENTS`). */
+export const NOTIFICATIONS_MAX = 1_024
+/** Counters of one latency histogram at most. */
+export const HISTOGRAM_BUCKETS_MAX = 0x10_0000
 /** Length of a claim's name. */
 export const CLAIM_NAME_MAX = 31
 /** Largest size of a bdev in blocks, and in bytes. */

@@ -64,6 +64,8 @@ export interface BdevSpec<Ctx = any, Ch = any, IoCtx = any> extends BdevGeometry
    * forwards reads untouched takes its base's value over; one that changes data must not.
    */
   lendsReadBuffers?: boolean
+  /** Whether the device reports media management events (`BdevHost.pushMediaEvents`). Default false. */
+  mediaEvents?: boolean
 }
 
 /** A registered bdev as modules see it. */
@@ -139,6 +141,20 @@ export interface OpenOptions {
   onEvent(event: BdevEvent): void
 }
 
+/** How `BdevHost.openBdevAsync` opens. */
+export interface OpenAsyncOptions extends OpenOptions {
+  /** How long to try, in milliseconds. 0, the default: once. */
+  timeoutMs?: number
+}
+
+/** A range that the device will move or lose, `struct spdk_bdev_media_event`. */
+export interface MediaEvent {
+  /** First block. */
+  readonly offsetBlocks: number
+  /** Number of blocks. */
+  readonly numBlocks: number
+}
+
 /** Options of a v2 claim, `struct spdk_bdev_claim_opts`. */
 export interface ClaimOptions {
   /** Shown in diagnostics, at most 31 characters. */
@@ -164,6 +180,15 @@ export interface BdevDesc {
   releaseClaim(): void
   /** What the bdev's module gives to those that know it (`getModuleCtx`), `undefined` without that function. */
   getModuleCtx(): unknown
+  /**
+   * Tells of this descriptor's I/O that lasts `timeoutS` seconds or longer: looked for once a second, and told again each
+   * second while it lasts, on the thread that submitted it. `onTimeout` decides what to do (abort, reset, nothing). A call
+   * replaces the one before; 0 ends it. To be called on the opening thread.
+   * @throws BdevError EINVAL another thread, a negative time, or no function; EBADF the descriptor is closed.
+   */
+  setTimeout(timeoutS: number, onTimeout: ((io: BdevIo) => void) | null): void
+  /** Takes at most `max` media events, oldest first; to be called from `onEvent` with `MediaManagement`. */
+  getMediaEvents(max?: number): MediaEvent[]
   /** Closes it, on the opening thread; its v2 claim ends. Closing twice does nothing. Channels must have been put. */
   close(): void
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ClaimType, IoType } from './constants.js'
-import type { Bdev, BdevDesc, BdevGeometry, BdevSpec, DescChannel, OpenOptions } from './bdev.js'
+import type { Bdev, BdevDesc, BdevGeometry, BdevSpec, DescChannel, MediaEvent, OpenAsyncOptions, OpenOptions } from './bdev.js'
 import type { Accel, Dma, Iov } from './dma.js'
 import type { PartBase, PartBaseSpec } from './part.js'
 import type { RpcCall } from './rpc.js'
@@ -134,10 +134,23 @@ export interface BdevHost {
    */
   readBlocks(desc: BdevDesc, offsetBlocks: number, numBlocks: number): Promise<Uint8Array>
   /**
+   * Opens a bdev that may not be there yet: tries at once, then every 100 ms on the calling thread.
+   * @throws BdevError ETIMEDOUT no try succeeded in time; ESHUTDOWN the host is finishing; without a timeout as `openBdev`.
+   */
+  openBdevAsync(name: string, options: OpenAsyncOptions): Promise<BdevDesc>
+  /**
    * Tells the size of one of this module's bdevs anew; open descriptors get RESIZE.
    * @throws BdevError EBUSY smaller while a descriptor is open; EINVAL out of range.
    */
   notifyBlockcntChange(bdev: Bdev, numBlocks: number): void
+  /**
+   * Keeps media events of one of this module's bdevs for the oldest descriptor that may write. Returns how many there was
+   * room for: a descriptor holds 64 that it has not read.
+   * @throws BdevError ENODEV nobody has it open for writing, or it was registered without `mediaEvents`.
+   */
+  pushMediaEvents(bdev: Bdev, events: readonly MediaEvent[]): number
+  /** Sends `MediaManagement` to the descriptors of a bdev that have media events to read. */
+  notifyMediaManagement(bdev: Bdev): void
   /** Registers an I/O device, whose channels carry a module's per-thread state. */
   registerIoDevice<Ctx>(spec: IoDeviceSpec<Ctx>): IoDevice<Ctx>
   /**

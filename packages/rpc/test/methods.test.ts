@@ -135,6 +135,7 @@ describe('methods of the application', () => {
       'bdevkit_get_version',
       'spdk_get_version',
       'rpc_get_methods',
+      'bdev_get_pending',
       'bdev_set_options',
       'accel_set_options',
     ])
@@ -238,7 +239,7 @@ describe('configuration', () => {
   })
 
   it('takes the options of the bdev layer before initialisation', async () => {
-    const { registry, host, log } = hostFixture()
+    const { registry, host } = hostFixture()
     await expect(registry.call('bdev_set_options', { bdev_io_pool_size: 1 })).rejects.toMatchObject({
       rpcCode: -32602,
       rpcMessage: 'Pool size 1 too small for cache size 256',
@@ -248,8 +249,17 @@ describe('configuration', () => {
     })
     expect(await registry.call('bdev_set_options', { bdev_auto_examine: false })).toBe(true)
     expect(host.examine.auto).toBe(false)
-    expect(await registry.call('bdev_set_options', { bdev_io_pool_size: 100_000 })).toBe(true)
-    expect(log.lines.at(-1)).toContain('found a host made with 65535 and 256, which it keeps')
+    expect(await registry.call('bdev_set_options', { bdev_io_pool_size: 100_000, iobuf_small_cache_size: 64 })).toBe(true)
+    expect(host.configJson()[0]).toEqual({
+      method: 'bdev_set_options',
+      params: {
+        bdev_io_pool_size: 100_000,
+        bdev_io_cache_size: 256,
+        bdev_auto_examine: false,
+        iobuf_small_cache_size: 64,
+        iobuf_large_cache_size: 16,
+      },
+    })
   })
 
   it('chooses what is examined where not everything is', async () => {

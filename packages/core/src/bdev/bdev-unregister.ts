@@ -12,12 +12,14 @@ export async function unregisterBdev(bdev: Bdev): Promise<void> {
   const host = bdev.host
   if (bdev.status !== 'ready') throw new BdevError('EBUSY', `unregister of bdev "${bdev.name}": it is being unregistered already`)
   bdev.status = 'unregistering'
+  bdev.qdSampling.setPeriod(0)
   for (const ch of bdev.channels) ch.thread.execMsg(abortQueued, ch)
   bdev.status = 'removing'
   tellModule(bdev)
   for (const desc of bdev.descs) desc.send(BdevEventType.Remove)
 
   await until(bdev, () => bdev.descs.length === 0, 'its descriptors to be closed', () => bdev.descs.map(desc => desc.owner).join(', '))
+  await until(bdev, () => !bdev.qosChanging, 'a change of its rate limits', () => 'the walk over its channels')
   host.examine.allowList.delete(bdev.name)
   host.registry.remove(bdev)
   host.notify('bdev_unregister', bdev.name)

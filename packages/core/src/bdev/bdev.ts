@@ -6,8 +6,10 @@ import { BdevClaims } from '../descriptor/claim.js'
 import type { Desc } from '../descriptor/desc.js'
 import type { Host } from '../host/host.js'
 import { IoFlag, type BdevIo } from '../io/bdev-io.js'
-import { IO_ERROR_NAMES } from '../stat/io-stat.js'
-import { addStat, createStat } from '../stat/io-stat.js'
+import type { Qos } from '../qos/qos.js'
+import { attachHistogram, type HistogramSettings } from '../stat/histogram-control.js'
+import { addStat, createStat, IO_ERROR_NAMES } from '../stat/io-stat.js'
+import { QdSampling } from '../stat/qd-sampling.js'
 import { SIZE_MAX } from '../limits.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import { IoDevice } from '../thread/io-device.js'
@@ -67,6 +69,17 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   frozen = false
   /** Ends the entry of the reset among the host's waits. */
   resetWait: (() => void) | null = null
+  /** Rate limits; `null` where there are none. */
+  qos: Qos | null = null
+  /** A change of rate limits is under way. */
+  qosChanging = false
+  /** How latencies are counted, or were; `null` where they never were. */
+  histogram: HistogramSettings | null = null
+  /** The histogram is being turned on or off. */
+  histogramChanging = false
+  readonly qdSampling = new QdSampling(this)
+  /** Whether the device reports media management events. */
+  readonly mediaEvents: boolean
   /** Called when the last descriptor closes, a reset ends or the last channel goes, for whoever waits. */
   changed: (() => void) | null = null
 
@@ -94,6 +107,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     this.numaId = spec.numaId
     this.lendsReadBuffers = spec.lendsReadBuffers ?? false
     this.resetIoDrainTimeoutS = spec.resetIoDrainTimeoutS ?? 0
+    this.mediaEvents = spec.mediaEvents ?? false
     this.claims = new BdevClaims(this)
     this.supportedTypes = askTypes(module, spec)
     const has = (type: number): boolean => (this.supportedTypes & (1 << type)) !== 0
@@ -184,6 +198,8 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     if (shared.queue.length > 0) ch.flags |= ChannelFlag.Nomem
     shared.channels.push(ch)
     this.channels.push(ch)
+    if (this.qos?.limited === true) this.qos.enable(ch)
+    attachHistogram(ch)
     return ch
   }
 

@@ -4,6 +4,7 @@ import type { IoChannel } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { BdevIo } from '../io/bdev-io.js'
 import { IoPool, type IoBudget } from '../io/io-pool.js'
+import type { Histogram } from '../stat/histogram.js'
 import { createStat } from '../stat/io-stat.js'
 import type { SpdkThread } from '../thread/thread.js'
 import type { SharedResource } from './shared-resource.js'
@@ -20,6 +21,10 @@ export const ChannelFlag = {
   Unused: 8,
   /** The module has misused an I/O: none is used twice any more. */
   Distrusted: 16,
+  /** The bdev has rate limits: I/O waits for its quota. */
+  Qos: 256,
+  /** A latency histogram is on: the clock is read for each I/O. */
+  Histogram: 512,
 } as const
 
 /** One bdev's state on one thread (`struct spdk_bdev_channel`). */
@@ -43,6 +48,12 @@ export class BdevChannel {
   readonly submitted: BdevIo
   /** Counters, see `io-stat`. */
   readonly stat = createStat()
+  /** I/Os that wait for a quota of the bdev's rate limits, oldest first. */
+  readonly qosQueue: BdevIo[] = []
+  /** When that queue was looked at last, see `Qos.generation`. */
+  qosGeneration = 0
+  /** Latencies, while the bdev's histogram is on. */
+  histogram: Histogram | null = null
 
   constructor(bdev: Bdev, thread: SpdkThread, moduleChannel: IoChannel, shared: SharedResource, budget: IoBudget) {
     this.bdev = bdev

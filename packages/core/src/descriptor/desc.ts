@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { BdevDesc, BdevEvent, ClaimOptions, OpenOptions } from '@bdevkit/module-sdk'
+import type { BdevDesc, BdevEvent, BdevIo, ClaimOptions, MediaEvent, OpenOptions } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
+import { IoTimeout } from '../io/io-timeout.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import type { SpdkThread } from '../thread/thread.js'
 import { Access } from '../io/access.js'
@@ -18,6 +19,9 @@ export class Desc implements BdevDesc {
   access: number
   readonly channels = new Map<SpdkThread, DescChannel>()
   readonly #onEvent: (event: BdevEvent) => void
+  /** Media events that wait to be read, oldest first. */
+  readonly mediaEvents: MediaEvent[] = []
+  #timeout: IoTimeout | null = null
 
   constructor(bdev: Bdev, owner: string, module: ModuleRecord | null, thread: SpdkThread, options: OpenOptions) {
     this.bdev = bdev
@@ -27,6 +31,7 @@ export class Desc implements BdevDesc {
     this.access = options.write === true ? Access.Read | Access.Write : Access.Read
     this.#onEvent = options.onEvent
     bdev.descs.push(this)
+    bdev.qos?.restart()
   }
 
   get write(): boolean {
@@ -65,6 +70,16 @@ export class Desc implements BdevDesc {
     return this.bdev.callPlain('getModuleCtx', this.bdev.ctx)
   }
 
+  setTimeout(timeoutS: number, onTimeout: ((io: BdevIo) => void) | null): void {
+    const timeout = IoTimeout.create(this, timeoutS, onTimeout)
+    this.#timeout?.stop()
+    this.#timeout = timeout
+  }
+
+  getMediaEvents(max = Infinity): MediaEvent[] {
+    return this.mediaEvents.splice(0, max)
+  }
+
   close(): void {
     if (this.closed) return
     const current = this.bdev.host.currentThread()
@@ -73,7 +88,9 @@ export class Desc implements BdevDesc {
     }
     this.access = 0
     this.bdev.claims.descClosed(this)
+    this.#timeout?.stop()
     this.bdev.descs.splice(this.bdev.descs.indexOf(this), 1)
+    if (this.bdev.descs.length === 0) this.bdev.qos?.stop()
     this.bdev.changed?.()
   }
 

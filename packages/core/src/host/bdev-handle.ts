@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { BdevEvent } from '@bdevkit/module-sdk'
+import type { BdevEvent, BdevIo as SdkBdevIo } from '@bdevkit/module-sdk'
 import { BdevError, BdevEventType, ERRNO, IoType, type ErrnoName } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { Desc } from '../descriptor/desc.js'
@@ -14,6 +14,8 @@ export interface BdevOpenOptions {
   write?: boolean
   /** Who opens it, for messages. */
   owner?: string
+  /** Wait as long as this for the bdev to appear, in milliseconds. Default 0. */
+  timeoutMs?: number
   /** Told of removal and resize. On removal the handle closes itself, after its I/O has ended. */
   onEvent?(event: BdevEvent): void
 }
@@ -68,29 +70,32 @@ export class BdevHandle {
   }
 
   /** Use `Host.open`. @internal */
-  static open(host: Host, name: string, options: BdevOpenOptions): BdevHandle {
+  static async open(host: Host, name: string, options: BdevOpenOptions): Promise<BdevHandle> {
     let handle: BdevHandle | null = null
-    const desc = host.openFor(
-      name,
-      {
-        write: options.write ?? false,
-        onEvent: event => {
-          try {
-            return options.onEvent?.(event)
-          } finally {
-            if (event.type === BdevEventType.Remove) void handle?.close()
+    let removed = false
+    const owner = options.owner ?? 'application'
+    const openOptions = {
+      write: options.write ?? false,
+      onEvent: (event: BdevEvent) => {
+        try {
+          return options.onEvent?.(event)
+        } finally {
+          if (event.type === BdevEventType.Remove) {
+            removed = true
+            void handle?.close()
           }
-        },
+        }
       },
-      options.owner ?? 'application',
-      null,
-    )
-    const channel = desc.getIoChannel()
+    }
+    const { timeoutMs = 0 } = options
+    const desc = timeoutMs === 0 ? host.openFor(name, openOptions, owner, null) : await host.asyncOpens.open(name, openOptions, timeoutMs, owner, null)
+    const channel = await new Promise<DescChannel | null>(resolve => desc.thread.execMsg(() => resolve(desc.getIoChannel()), undefined))
     if (channel === null) {
-      desc.close()
+      desc.thread.execMsg(() => desc.close(), undefined)
       throw new BdevError('ENOMEM', `open of bdev "${name}": no channel could be made; the log says why`)
     }
     handle = new BdevHandle(host, desc, channel)
+    if (removed) void handle.close()
     return handle
   }
 
@@ -160,6 +165,15 @@ export class BdevHandle {
     await this.#run('reset', (channel, cb, op) => channel.reset(cb as never, op), {})
   }
 
+  /**
+   * Tells of this handle's I/O that lasts `timeoutS` seconds or longer: looked for once a second, and told again each second
+   * while it lasts. 0 ends it. To end such an I/O abort its signal, or `reset`.
+   * @throws BdevError EINVAL a negative time; EBADF the handle is closed.
+   */
+  setTimeout(timeoutS: number, onTimeout: ((io: SdkBdevIo) => void) | null): Promise<void> {
+    return this.#onThread(() => this.#desc.setTimeout(timeoutS, onTimeout))
+  }
+
   /** Waits for its I/O, then closes. Calling it again gives the same promise. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
@@ -176,12 +190,24 @@ export class BdevHandle {
       await new Promise<void>(resolve => (this.#idle = resolve))
       ended()
     }
-    // On the thread that opened it: this runs with none current.
-    const closed = (): void => {
+    await this.#onThread(() => {
       this.#channel.put()
       this.#desc.close()
-    }
-    await new Promise<void>(resolve => this.#desc.thread.execMsg(() => (closed(), resolve()), undefined))
+    })
+  }
+
+  /** After an await no thread is current; a descriptor wants its own. */
+  #onThread(work: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#desc.thread.execMsg(() => {
+        try {
+          work()
+          resolve()
+        } catch (thrown) {
+          reject(thrown as Error)
+        }
+      }, undefined)
+    })
   }
 
   #blocks(what: string, offsetBytes: number, lengthBytes: number): [number, number] {

@@ -1,29 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 import { builtinCiphers, DmaHeap, type CipherProvider } from '@bdevkit/accel'
-import type { BdevModule, BdevSpec, Dma, DmaBuffer, IoChannel as SdkIoChannel, Logger, OpenOptions, RpcCall } from '@bdevkit/module-sdk'
+import type { BdevModule, BdevSpec, Dma, DmaBuffer, IoChannel as SdkIoChannel, Logger, OpenAsyncOptions, OpenOptions, RpcCall } from '@bdevkit/module-sdk'
 import { BdevError, MODULE_BRAND } from '@bdevkit/module-sdk'
 import { CryptoKeys } from '../accel/crypto-keys.js'
 import { HostAccel } from '../accel/host-accel.js'
 import { Bdev } from '../bdev/bdev.js'
 import { BdevRegistry } from '../bdev/bdev-registry.js'
 import { unregisterBdev } from '../bdev/bdev-unregister.js'
+import { forEachBdev, forEachBdevByName, type BdevVisit } from '../bdev/for-each.js'
 import { parseUuid, randomUuid } from '../bdev/uuid.js'
 import type { BdevChannel } from '../channel/bdev-channel.js'
 import { SharedResource } from '../channel/shared-resource.js'
 import { Desc } from '../descriptor/desc.js'
+import { AsyncOpens } from '../descriptor/open-async.js'
 import { Examine } from '../examine/examine.js'
 import { IoBudget } from '../io/io-pool.js'
 import { IO_CACHE_SIZE, IO_POOL_SIZE, SIZE_MAX, ZERO_BUFFER_BYTES } from '../limits.js'
 import { consoleSink, createLogger, describeThrown, type LogSink } from '../log.js'
 import { finishModules, initModules } from '../module/module-lifecycle.js'
 import { ModuleRecord } from '../module/module-record.js'
+import { qosConfigJson } from '../qos/qos-control.js'
 import { SDK_VERSION } from '../sdk-version.js'
+import { histogramConfigJson } from '../stat/histogram-control.js'
 import { systemClock, type Clock } from '../thread/clock.js'
 import { Reactor } from '../thread/reactor.js'
 import type { SpdkThread } from '../thread/thread.js'
+import { BdevControl } from './bdev-control.js'
 import { BdevHandle, type BdevOpenOptions } from './bdev-handle.js'
 import { createDma } from './dma.js'
 import { ModuleHost } from './module-host.js'
+import { Notifications } from './notifications.js'
 import { Waits } from './waits.js'
 
 /** Options of {@link createHost}. */
@@ -45,8 +51,22 @@ export interface HostOptions {
   autoExamine?: boolean
   /** AES for crypto keys, `null` for none; default: node:crypto where the process has it (`builtinCiphers` of accel). */
   ciphers?: CipherProvider | null
-  /** Told of registrations, removals and new sizes. */
-  onNotification?: (type: 'bdev_register' | 'bdev_unregister' | 'bdev_resize', bdevName: string) => void
+  /** Told of registrations, removals and new sizes; `Host.notifications` keeps them. */
+  onNotification?: (type: string, ctx: string) => void
+}
+
+/** Options of the bdev layer (`struct spdk_bdev_opts`). */
+export interface BdevOptions {
+  /** I/Os in use at most, default 65535. */
+  bdevIoPoolSize?: number
+  /** I/Os reserved for each thread, default 256. */
+  bdevIoCacheSize?: number
+  /** Examine every new bdev, default true. */
+  bdevAutoExamine?: boolean
+  /** Small buffers that a thread keeps, default 128. Taken and saved for SPDK's sake: buffers come from the DMA heap. */
+  iobufSmallCacheSize?: number
+  /** Large buffers that a thread keeps, default 16. As above. */
+  iobufLargeCacheSize?: number
 }
 
 /** Where a host is in its life. */
@@ -88,7 +108,14 @@ export class Host {
   /** Modules in list order: those that examine first, newest first; then the others, oldest first. */
   readonly modules: ModuleRecord[] = []
   state: HostState = 'startup'
-  readonly #onNotification: HostOptions['onNotification']
+  /** What happened to bdevs. */
+  readonly notifications = new Notifications((where, thrown) => this.reportThrow(where, thrown))
+  /** Limits and numbers of bdevs. */
+  readonly control = new BdevControl(this)
+  /** Opens that wait for their bdev. @internal */
+  readonly asyncOpens = new AsyncOpens(this)
+  #iobufSmallCacheSize = 128
+  #iobufLargeCacheSize = 16
   readonly #shared = new Map<SdkIoChannel, SharedResource>()
   readonly #unregistering = new Set<Promise<void>>()
   #initialised: Promise<boolean> | null = null
@@ -99,7 +126,8 @@ export class Host {
     this.strict = options.strict ?? false
     this.logSink = options.log ?? consoleSink
     this.log = createLogger(this.logSink, 'bdev')
-    this.#onNotification = options.onNotification
+    const { onNotification } = options
+    if (onNotification !== undefined) this.notifications.listen(({ type, ctx }) => onNotification(type, ctx))
     const clock = options.clock ?? systemClock
     this.reactor = new Reactor(clock, (where, thrown) => this.reportThrow(where, thrown))
     this.budget = new IoBudget(options.bdevIoPoolSize ?? IO_POOL_SIZE, options.bdevIoCacheSize ?? IO_CACHE_SIZE)
@@ -165,6 +193,33 @@ export class Host {
   }
 
   /**
+   * Sets options of the bdev layer before `init` (`spdk_bdev_set_opts`); what is left out stays.
+   * @throws BdevError EINVAL no integer of 0 or more, or the pool is smaller than the cache of all threads and one more;
+   * EBUSY `init` was called, or I/O is in use.
+   */
+  setOptions(options: BdevOptions): void {
+    if (this.state !== 'startup') throw new BdevError('EBUSY', `options of the bdev layer: the host is ${this.state}; set them before init`)
+    const { bdevIoPoolSize = this.budget.size, bdevIoCacheSize = this.budget.reservePerThread } = options
+    const { iobufSmallCacheSize = this.#iobufSmallCacheSize, iobufLargeCacheSize = this.#iobufLargeCacheSize } = options
+    for (const [name, value] of Object.entries({ bdevIoPoolSize, bdevIoCacheSize, iobufSmallCacheSize, iobufLargeCacheSize })) {
+      if (!(Number.isSafeInteger(value) && value >= 0)) throw new BdevError('EINVAL', `options of the bdev layer: wanted ${name} to be an integer of 0 or more, found ${String(value)}`)
+    }
+    const threads = this.reactor.threads
+    const least = bdevIoCacheSize * (threads.length + 1)
+    if (bdevIoPoolSize < least) {
+      throw new BdevError('EINVAL', `options of the bdev layer: wanted bdevIoPoolSize to be at least ${least} for bdevIoCacheSize ${bdevIoCacheSize} and ${threads.length} thread(s), found ${bdevIoPoolSize}`)
+    }
+    if (bdevIoPoolSize !== this.budget.size || bdevIoCacheSize !== this.budget.reservePerThread) {
+      const { bdevIos, ioWaiters } = this.usage()
+      if (bdevIos + ioWaiters > 0) throw new BdevError('EBUSY', `options of the bdev layer: ${bdevIos} I/O(s) are in use; set the pool before the first`)
+      this.budget.resize(bdevIoPoolSize, bdevIoCacheSize, threads)
+    }
+    this.examine.auto = options.bdevAutoExamine ?? this.examine.auto
+    this.#iobufSmallCacheSize = iobufSmallCacheSize
+    this.#iobufLargeCacheSize = iobufLargeCacheSize
+  }
+
+  /**
    * Initialises all modules and waits for examination to end (`spdk_bdev_initialize`).
    * @throws BdevError of the first module that failed, named.
    */
@@ -186,6 +241,7 @@ export class Host {
   async finish(): Promise<void> {
     if (this.state === 'finishing' || this.state === 'finished') throw new BdevError('EALREADY', `finish: the host is ${this.state}`)
     this.state = 'finishing'
+    this.asyncOpens.cancelAll()
     await this.#initialised
     await finishModules(this)
     const usage = this.usage()
@@ -219,8 +275,38 @@ export class Host {
   }
 
   /**
+   * As `openBdev`, for a bdev that may not be there yet (`spdk_bdev_open_async`): tries at once, then every 100 ms.
+   * @throws BdevError as `BdevHost.openBdevAsync`.
+   */
+  openBdevAsync(name: string, options: OpenAsyncOptions & { owner?: string }): Promise<Desc> {
+    return this.asyncOpens.open(name, options, options.timeoutMs ?? 0, options.owner ?? 'application', null)
+  }
+
+  /**
+   * Visits every bdev in the order of registration, one after the other; it cannot go away before `visit` has ended. Those
+   * under removal are skipped. The first answer other than `undefined` ends the walk and is returned.
+   */
+  forEachBdev<Stop = void>(visit: BdevVisit<Stop>): Promise<Stop | undefined> {
+    return forEachBdev(this, false, visit)
+  }
+
+  /** As `forEachBdev`, only bdevs that nobody claims. */
+  forEachBdevLeaf<Stop = void>(visit: BdevVisit<Stop>): Promise<Stop | undefined> {
+    return forEachBdev(this, true, visit)
+  }
+
+  /**
+   * As `forEachBdev`, the named bdevs in that order.
+   * @throws BdevError ENODEV the first that is unknown or being removed.
+   */
+  forEachBdevByName<Stop = void>(names: readonly string[], visit: BdevVisit<Stop>): Promise<Stop | undefined> {
+    return forEachBdevByName(this, names, visit)
+  }
+
+  /**
    * Opens a bdev for applications: a handle whose methods return promises.
-   * @throws BdevError ENODEV unknown or being removed; EPERM write asked while claimed; ENOMEM no channel.
+   * @throws BdevError ENODEV unknown or being removed; EPERM write asked while claimed; ENOMEM no channel; with `timeoutMs`
+   * ETIMEDOUT instead of the first two, and ESHUTDOWN where the host finishes.
    */
   async open(name: string, options: BdevOpenOptions = {}): Promise<BdevHandle> {
     return BdevHandle.open(this, name, options)
@@ -263,14 +349,17 @@ export class Host {
           bdev_io_pool_size: this.budget.size,
           bdev_io_cache_size: this.budget.reservePerThread,
           bdev_auto_examine: this.examine.auto,
-          iobuf_small_cache_size: 128,
-          iobuf_large_cache_size: 16,
+          iobuf_small_cache_size: this.#iobufSmallCacheSize,
+          iobuf_large_cache_size: this.#iobufLargeCacheSize,
         },
       },
     ]
     for (const name of this.examine.allowList) calls.push({ method: 'bdev_examine', params: { name } })
     for (const module of this.modules) calls.push(...(module.callPlain('configJson') ?? []))
-    for (const bdev of this.registry.bdevs) calls.push(...(bdev.callPlain<readonly RpcCall[]>('writeConfigJson', bdev) ?? []))
+    for (const bdev of this.registry.bdevs) {
+      calls.push(...(bdev.callPlain<readonly RpcCall[]>('writeConfigJson', bdev) ?? []))
+      for (const call of [qosConfigJson(bdev), histogramConfigJson(bdev)]) if (call !== undefined) calls.push(call)
+    }
     calls.push({ method: 'bdev_wait_for_examine' })
     return calls
   }
@@ -343,11 +432,7 @@ export class Host {
 
   /** @internal */
   notify(type: 'bdev_register' | 'bdev_unregister' | 'bdev_resize', bdevName: string): void {
-    try {
-      this.#onNotification?.(type, bdevName)
-    } catch (thrown) {
-      this.reportThrow(`the notification ${type} of bdev "${bdevName}"`, thrown)
-    }
+    this.notifications.send(type, bdevName)
   }
 
   /** A bdev has been destructed. @internal */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type {
-  Bdev as SdkBdev, BdevDesc, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, OpenOptions, PartBaseSpec,
-  VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
+  Bdev as SdkBdev, BdevDesc, BdevHost, BdevModuleInstance, BdevSpec, IoDeviceSpec, Iov as SdkIov, MediaEvent, OpenAsyncOptions,
+  OpenOptions, PartBaseSpec, VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec,
 } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
+import { notifyMediaManagement, pushMediaEvents } from '../bdev/media-events.js'
 import { uuidV5 } from '../bdev/uuid.js'
 import type { Desc } from '../descriptor/desc.js'
 import { Iov } from '../io/bdev-io.js'
@@ -77,6 +78,18 @@ export class ModuleHost implements BdevHost {
     return readBlocks(desc as Desc, offsetBlocks, numBlocks)
   }
 
+  openBdevAsync(name: string, options: OpenAsyncOptions): Promise<Desc> {
+    return this.#host.asyncOpens.open(name, options, options.timeoutMs ?? 0, `module "${this.#module.name}"`, this.#module)
+  }
+
+  pushMediaEvents(bdev: SdkBdev, events: readonly MediaEvent[]): number {
+    return pushMediaEvents(this.#own(bdev, 'media events'), events)
+  }
+
+  notifyMediaManagement(bdev: SdkBdev): void {
+    notifyMediaManagement(this.#own(bdev, 'media events'))
+  }
+
   notifyBlockcntChange(bdev: SdkBdev, numBlocks: number): void {
     this.#host.notifyBlockcntChange(this.#module, bdev as Bdev, numBlocks)
   }
@@ -94,6 +107,12 @@ export class ModuleHost implements BdevHost {
     const vbdevs = new Vbdevs<Params, Ctx>(this.#host, this.#module, spec)
     this.#vbdevs = vbdevs
     return vbdevs
+  }
+
+  #own(bdev: SdkBdev, what: string): Bdev {
+    const own = bdev as Bdev
+    if (own.module !== this.#module) throw new BdevError('EINVAL', `module "${this.#module.name}": ${what} of bdev "${own.name}": it belongs to module "${own.module.name}"`)
+    return own
   }
 
   /** Joins the hooks of the services that the module asked for to its own. */

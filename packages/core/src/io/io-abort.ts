@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
+import { ChannelFlag } from '../channel/bdev-channel.js'
+import { removeLimited } from '../qos/qos.js'
 import { IoPhase, type BdevIo } from './bdev-io.js'
-import { failUnsubmitted, finishLater, sendToModule } from './io-submit.js'
+import { failUnsubmitted, finishLater, readTick, sendToModule } from './io-submit.js'
 import { queueIoWaiter, removeIoWaiters } from './io-wait.js'
 
 /** An ABORT of several I/Os: one child for each. */
@@ -33,7 +35,7 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
   for (let at = head.next!; at !== head; at = at.next!) {
     if (at.cbArg !== ioArg || at.phase === IoPhase.Completed) continue
     if (at.type === IoType.Abort || at.type === IoType.Reset) refused = true
-    else if (at.phase === IoPhase.Framework && ch.shared.remove(at)) {
+    else if (at.phase === IoPhase.Framework && (ch.shared.remove(at) || removeLimited(ch, at))) {
       finishLater(at, IoStatus.Aborted)
       aborted = true
     } else if (at.phase === IoPhase.Framework) {
@@ -118,6 +120,7 @@ function abortWaiting(parent: BdevIo): void {
 }
 
 function succeedUnsubmitted(io: BdevIo): void {
+  io.submitTickMs = io.ch.thread.tickMs
   io.prev = io
   io.next = io
   finishLater(io, IoStatus.Success)
@@ -130,4 +133,5 @@ function link(io: BdevIo): void {
   io.next = head
   last.next = io
   head.prev = io
+  io.submitTickMs = (io.ch.flags & ChannelFlag.Histogram) === 0 ? io.ch.thread.tickMs : readTick(io.ch)
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
-import { ChannelFlag } from '../channel/bdev-channel.js'
-import { STAT_INDEX, Stat, countError } from '../stat/io-stat.js'
+import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
+import { STAT_INDEX, Stat, TICK_RATE, countError, countSuccess } from '../stat/io-stat.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { resetCompleted } from './io-reset.js'
 import { restoreBuffers } from './io-strict.js'
+import { readTick } from './io-submit.js'
 
 /**
  * The one way up: takes the I/O off its channel, counts it, and calls the submitter. On the I/O's thread. What the callback
@@ -18,6 +19,12 @@ export function finishIo(io: BdevIo): void {
   prev.next = next
   next.prev = prev
   const ok = io.status === IoStatus.Success
+  if (ch.flags !== 0) {
+    countUncommon(io, ok)
+    io.phase = IoPhase.Completed
+    finishUncommon(io, ok)
+    return
+  }
   if (ok) {
     const at = STAT_INDEX[io.type]!
     if (at >= 0) {
@@ -33,8 +40,7 @@ export function finishIo(io: BdevIo): void {
     countError(io.bdev.ioErrors, io.status)
   }
   io.phase = IoPhase.Completed
-  if (ch.flags !== 0) finishUncommon(io, ok)
-  else io.cb(io, ok, io.cbArg)
+  io.cb(io, ok, io.cbArg)
 }
 
 /** As `finishIo`, called from a module's `complete()`: what the submitter's callback throws must not unwind the module. */
@@ -57,6 +63,21 @@ function finishUncommon(io: BdevIo, ok: boolean): void {
   } finally {
     if ((ch.flags & ChannelFlag.Unused) !== 0 && ch.idle) ch.bdev.channelIdle(ch)
   }
+}
+
+/** As `finishIo` counts, and the latency where a histogram is on. */
+function countUncommon(io: BdevIo, ok: boolean): void {
+  const ch = io.ch
+  if ((ch.flags & ChannelFlag.Histogram) !== 0) tallyLatency(ch, io)
+  const at = STAT_INDEX[io.type]!
+  if (!ok) countError(io.bdev.ioErrors, io.status)
+  else if (at >= 0) countSuccess(ch.stat, at, io.numBlocks * io.bdev.blockSizeBytes, ch.thread.tickMs - io.submitTickMs)
+}
+
+function tallyLatency(ch: BdevChannel, io: BdevIo): void {
+  const ticksMs = readTick(ch) - io.submitTickMs
+  const histogram = ch.histogram
+  if (histogram !== null && (histogram.ioType === 0 || histogram.ioType === io.type)) histogram.tally(Math.round(ticksMs * (TICK_RATE / 1000)))
 }
 
 /** A completion on a channel where something special goes on, or with a special status. `phase` is what it was before. */

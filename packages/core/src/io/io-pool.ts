@@ -9,8 +9,8 @@ import { wakeIoWaiters } from './io-wait.js'
 
 /** How many I/Os a host may have in use. Threads draw credits from it; objects are never counted. */
 export class IoBudget {
-  readonly size: number
-  readonly reservePerThread: number
+  size: number
+  reservePerThread: number
   /** Credits that no thread holds. */
   free: number
 
@@ -18,6 +18,14 @@ export class IoBudget {
     this.size = size
     this.free = size
     this.reservePerThread = reservePerThread
+  }
+
+  /** Takes other sizes, with no I/O in use: every thread gives its credits back and is given its reserve anew. */
+  resize(size: number, reservePerThread: number, threads: readonly SpdkThread[]): void {
+    this.size = size
+    this.free = size
+    this.reservePerThread = reservePerThread
+    for (const thread of threads) this.addThread(thread)
   }
 
   /** Gives a new thread its reserve, which the caller has found to be there. */

@@ -2,8 +2,9 @@
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
+import { walkChannels } from '../channel/walk-channels.js'
 import { RESET_POLL_US } from '../limits.js'
-import type { SpdkThread } from '../thread/thread.js'
+import { abortLimited } from '../qos/qos.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { finishLater, sendToModule } from './io-submit.js'
 
@@ -30,6 +31,7 @@ export function startReset(io: BdevIo): void {
 function freeze(ch: BdevChannel): void {
   ch.flags |= ChannelFlag.Reset
   ch.shared.abortQueued(ch)
+  if ((ch.flags & ChannelFlag.Qos) !== 0) abortLimited(ch)
 }
 
 /** Lets outstanding I/O end by itself for as long as the bdev says; then the module has no reset to do. */
@@ -97,21 +99,4 @@ export function resetCompleted(io: BdevIo): void {
 
 function thaw(ch: BdevChannel): void {
   ch.flags &= ~ChannelFlag.Reset
-}
-
-/** Visits every channel of a bdev on its own thread, in ascending thread id, by message; then `done` on `origin`. */
-function walkChannels(bdev: Bdev, origin: SpdkThread, visit: (ch: BdevChannel) => void, done: () => void): void {
-  const left = [...bdev.channels].sort((a, b) => a.thread.id - b.thread.id)
-  const step = (): void => {
-    const ch = left.shift()
-    if (ch === undefined) {
-      origin.sendMsg(done, undefined)
-      return
-    }
-    ch.thread.sendMsg(() => {
-      visit(ch)
-      step()
-    }, undefined)
-  }
-  step()
 }

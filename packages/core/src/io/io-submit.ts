@@ -3,6 +3,7 @@
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
+import { submitLimited } from '../qos/qos.js'
 import { finishIo } from './io-complete.js'
 import { emulateIo } from './io-emulate.js'
 import { startReset } from './io-reset.js'
@@ -39,6 +40,7 @@ export function sendToModule(ch: BdevChannel, io: BdevIo): void {
 export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
   const type = io.type
   io.phase = IoPhase.Framework
+  if ((ch.flags & ChannelFlag.Histogram) !== 0) io.submitTickMs = readTick(ch)
   if (type === IoType.Reset) {
     startReset(io)
     return
@@ -51,10 +53,23 @@ export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
     emulateIo(io)
     return
   }
+  if ((ch.flags & ChannelFlag.Qos) !== 0) submitLimited(ch, io)
+  else submitAdmitted(ch, io)
+}
+
+/** The last step to the module, after every check and the rate limits. */
+export function submitAdmitted(ch: BdevChannel, io: BdevIo): void {
   if ((ch.flags & ChannelFlag.Strict) !== 0) shadowBuffers(io)
   if ((ch.flags & ChannelFlag.Distrusted) !== 0) io.flags |= IoFlag.Retire
-  if ((ch.flags & ChannelFlag.Nomem) !== 0 && type !== IoType.Abort) ch.shared.append(io)
+  if ((ch.flags & ChannelFlag.Nomem) !== 0 && io.type !== IoType.Abort) ch.shared.append(io)
   else sendToModule(ch, io)
+}
+
+/** Reads the clock for a channel whose latencies are wanted finer than by the batch. */
+export function readTick(ch: BdevChannel): number {
+  const thread = ch.thread
+  thread.tickMs = thread.reactor.clock.nowMs()
+  return thread.tickMs
 }
 
 /** Completes an I/O that the framework has, by message. */
@@ -68,6 +83,7 @@ export function finishLater(io: BdevIo, status: number): void {
 export function failUnsubmitted(io: BdevIo, errno: number): void {
   io.prev = io
   io.next = io
+  io.submitTickMs = io.ch.thread.tickMs
   io.setErrno(errno)
   finishLater(io, IoStatus.AioError)
 }

@@ -22,13 +22,29 @@ export function createStat(): Float64Array {
   return stat
 }
 
-/** Sets all counters back, or (`maxmin`) only the extremes. */
-export function clearStat(stat: Float64Array, mode: 'all' | 'maxmin' = 'all'): void {
+/** Ticks of a second in statistics: they are nanoseconds. */
+export const TICK_RATE = 1_000_000_000
+
+/** What is set back (`enum spdk_bdev_reset_stat_mode`): everything, the extremes, the counts of failures, nothing. */
+export type StatResetMode = 'all' | 'maxmin' | 'error' | 'none'
+
+/** Sets counters of a channel back; failures are not among them. */
+export function clearStat(stat: Float64Array, mode: StatResetMode = 'all'): void {
+  if (mode === 'none' || mode === 'error') return
   for (let at = 0; at < stat.length; at += Stat.Size) {
     if (mode === 'all') stat.fill(0, at, at + Stat.Max)
     stat[at + Stat.Max] = 0
     stat[at + Stat.Min] = Infinity
   }
+}
+
+/** Counts an I/O that succeeded. */
+export function countSuccess(stat: Float64Array, at: number, bytes: number, ticksMs: number): void {
+  stat[at + Stat.Ops]! += 1
+  stat[at + Stat.Bytes]! += bytes
+  stat[at + Stat.Ticks]! += ticksMs
+  if (ticksMs > stat[at + Stat.Max]!) stat[at + Stat.Max] = ticksMs
+  if (ticksMs < stat[at + Stat.Min]!) stat[at + Stat.Min] = ticksMs
 }
 
 /** Adds `from` to `into`. */

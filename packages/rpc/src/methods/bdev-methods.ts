@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bdevInfoJson, bdevStat, ioErrorJson, statJson, TICK_RATE, type Bdev, type Host } from '@bdevkit/core'
+import { bdevInfoJson, ioStatJson, moduleStatJson, TICK_RATE, type Bdev, type BdevIoStat, type Host, type StatResetMode } from '@bdevkit/core'
 import { BdevError, RpcError, type JsonObject } from '@bdevkit/module-sdk'
 import { JSONRPC_INVALID_PARAMS } from '../errors.js'
 import type { RpcRegistry } from '../registry.js'
-
-const OPEN_RETRY_MS = 100
 
 /** Parameters of `bdev_get_bdevs`. */
 export interface GetBdevsParams {
@@ -18,7 +16,14 @@ export interface GetBdevsParams {
 export interface GetIostatParams {
   names?: string[]
   per_channel?: boolean
-  reset_mode?: 'all' | 'maxmin' | 'error' | 'none'
+  reset_mode?: StatResetMode
+}
+
+/** Parameters of `bdev_reset_iostat`. */
+export interface ResetIostatParams {
+  /** Without it all bdevs. */
+  name?: string
+  mode?: StatResetMode
 }
 
 /** Parameters of `bdev_set_options`. */
@@ -30,6 +35,7 @@ export interface SetOptionsParams {
   iobuf_large_cache_size?: number
 }
 
+const resetMode = { enum: ['all', 'maxmin', 'error', 'none'] }
 const uint32 = { type: 'integer', minimum: 0, maximum: 0xffff_ffff }
 const uint64 = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
 
@@ -53,11 +59,19 @@ export function registerBdevMethods(registry: RpcRegistry, host: Host): void {
         properties: {
           names: { type: 'array', maxItems: 1024, items: { type: 'string' } },
           per_channel: { type: 'boolean' },
-          reset_mode: { enum: ['all', 'maxmin', 'error', 'none'] },
+          reset_mode: resetMode,
         },
       },
     },
     (params: GetIostatParams) => getIostat(host, params),
+  )
+  registry.register(
+    'bdev_reset_iostat',
+    {
+      description: 'Sets the counters of all bdevs, or of one, back; those that its module keeps included.',
+      params: { type: 'object', properties: { name: { type: 'string' }, mode: resetMode } },
+    },
+    (params: ResetIostatParams) => resetIostat(host, params),
   )
   registry.register('bdev_wait_for_examine', { description: 'Answers when no module examines a bdev any more.' }, async () =>
     host.waitForExamine().then(() => true),
@@ -88,7 +102,7 @@ export function registerBdevMethods(registry: RpcRegistry, host: Host): void {
       },
       decodeError: { code: JSONRPC_INVALID_PARAMS, message: 'Invalid parameters' },
     },
-    (params: SetOptionsParams) => setOptions(registry, host, params),
+    (params: SetOptionsParams) => setOptions(host, params),
   )
 }
 
@@ -103,43 +117,55 @@ function noSuchBdev(name: string): BdevError {
 }
 
 async function getBdevs(host: Host, { name, timeout = 0 }: GetBdevsParams): Promise<JsonObject[]> {
-  if (name === undefined) return host.bdevs.map(bdevInfoJson)
-  const deadlineMs = performance.now() + timeout
-  for (;;) {
-    const bdev = findOpenable(host, name)
-    if (bdev !== undefined) return [bdevInfoJson(bdev)]
-    if (timeout === 0) throw noSuchBdev(name)
-    if (performance.now() >= deadlineMs)
-      throw new BdevError('ETIMEDOUT', `bdev "${name}": wanted within ${timeout} ms, not found`)
-    await new Promise(wake => setTimeout(wake, Math.min(OPEN_RETRY_MS, deadlineMs - performance.now())))
+  const infos: JsonObject[] = []
+  if (name === undefined) {
+    await host.forEachBdev(bdev => void infos.push(bdevInfoJson(bdev)))
+    return infos
   }
+  const desc = await host.openBdevAsync(name, { timeoutMs: timeout, owner: 'RPC bdev_get_bdevs', onEvent: () => undefined })
+  infos.push(bdevInfoJson(desc.bdev))
+  desc.close()
+  return infos
 }
 
-function getIostat(host: Host, { names, per_channel = false, reset_mode = 'none' }: GetIostatParams): JsonObject {
+async function getIostat(host: Host, { names, per_channel = false, reset_mode = 'none' }: GetIostatParams): Promise<JsonObject> {
   if (per_channel && names?.length !== 1) {
     throw new BdevError('EINVAL', `wanted exactly one name with per_channel, found ${names?.length ?? 'none'}`)
   }
-  if (reset_mode !== 'none') throw new BdevError('ENOTSUP', `reset_mode "${reset_mode}" is not there yet; use "none"`)
-  const bdevs = names?.map(name => {
-    const bdev = findOpenable(host, name)
-    if (bdev === undefined) throw noSuchBdev(name)
-    return bdev
-  })
-  const clock = { tick_rate: TICK_RATE, ticks: Math.round((performance.now() * TICK_RATE) / 1000) }
-  if (!per_channel) return { ...clock, bdevs: (bdevs ?? host.bdevs).map(iostatJson) }
-  const [bdev] = bdevs as [Bdev]
-  const channels = bdev.channels.map(({ thread, stat }) => ({ thread_id: thread.id, ...statJson(stat), io_error: {} }))
-  return { ...clock, name: bdev.name, channels }
+  for (const name of names ?? []) if (findOpenable(host, name) === undefined) throw noSuchBdev(name)
+  const clock = { tick_rate: TICK_RATE, ticks: Math.round((host.reactor.clock.nowMs() * TICK_RATE) / 1000) }
+  if (per_channel) {
+    const name = names?.[0] as string
+    const stats = await host.control.getChannelIoStats(name, reset_mode)
+    const channels = stats.map(({ threadId, stat }) => ({ thread_id: threadId, ...ioStatJson(stat) }))
+    return { ...clock, name: host.bdevByName(name)?.name ?? name, channels }
+  }
+  const bdevs: JsonObject[] = []
+  const visit = async (bdev: Bdev): Promise<void> => {
+    bdevs.push(ioioStatJson(bdev, await host.control.getIoStat(bdev.name, reset_mode)))
+  }
+  await (names === undefined ? host.forEachBdev(visit) : host.forEachBdevByName(names, visit))
+  return { ...clock, bdevs }
 }
 
-function iostatJson(bdev: Bdev): JsonObject {
-  const specific = bdev.fn.dumpDeviceStatJson?.(bdev.ctx)
+function ioioStatJson(bdev: Bdev, stat: BdevIoStat): JsonObject {
+  const { periodUs, queueDepth = 0, ioTimeUs, weightedIoTimeUs } = bdev.qdSampling
+  const specific = moduleStatJson(bdev)
   return {
     name: bdev.name,
-    ...statJson(bdevStat(bdev)),
-    io_error: ioErrorJson(bdev),
+    ...ioStatJson(stat),
+    ...(periodUs === 0
+      ? {}
+      : { queue_depth_polling_period: periodUs, queue_depth: queueDepth, io_time: ioTimeUs, weighted_io_time: weightedIoTimeUs }),
     ...(specific === undefined ? {} : { driver_specific: specific }),
   }
+}
+
+async function resetIostat(host: Host, { name, mode = 'all' }: ResetIostatParams): Promise<boolean> {
+  if (mode === 'none') return true
+  if (name === undefined) await host.forEachBdev(bdev => host.control.resetIoStat(bdev.name, mode))
+  else await host.control.resetIoStat(name, mode)
+  return true
 }
 
 function examine(host: Host, name: string): boolean {
@@ -155,18 +181,20 @@ function examine(host: Host, name: string): boolean {
   return true
 }
 
-function setOptions(registry: RpcRegistry, host: Host, params: SetOptionsParams): boolean {
-  const { size, reservePerThread } = host.budget
-  const { bdev_io_pool_size: poolSize = size, bdev_io_cache_size: cacheSize = reservePerThread } = params
-  if (poolSize < cacheSize * (host.reactor.threads.length + 1)) {
-    throw new RpcError(JSONRPC_INVALID_PARAMS, `Pool size ${poolSize} too small for cache size ${cacheSize}`)
+function setOptions(host: Host, params: SetOptionsParams): boolean {
+  const { bdev_io_pool_size: poolSize, bdev_io_cache_size: cacheSize } = params
+  try {
+    host.setOptions({
+      ...(poolSize === undefined ? {} : { bdevIoPoolSize: poolSize }),
+      ...(cacheSize === undefined ? {} : { bdevIoCacheSize: cacheSize }),
+      ...(params.bdev_auto_examine === undefined ? {} : { bdevAutoExamine: params.bdev_auto_examine }),
+      ...(params.iobuf_small_cache_size === undefined ? {} : { iobufSmallCacheSize: params.iobuf_small_cache_size }),
+      ...(params.iobuf_large_cache_size === undefined ? {} : { iobufLargeCacheSize: params.iobuf_large_cache_size }),
+    })
+  } catch (cause) {
+    if ((cause as { code?: unknown }).code !== 'EINVAL') throw cause
+    const { size, reservePerThread } = host.budget
+    throw new RpcError(JSONRPC_INVALID_PARAMS, `Pool size ${poolSize ?? size} too small for cache size ${cacheSize ?? reservePerThread}`, { cause })
   }
-  if (poolSize !== size || cacheSize !== reservePerThread) {
-    registry.log.warn(
-      `bdev_set_options: wanted bdev_io_pool_size ${poolSize} and bdev_io_cache_size ${cacheSize}, found a host made with ` +
-        `${size} and ${reservePerThread}, which it keeps; they are options of createHost`,
-    )
-  }
-  if (params.bdev_auto_examine !== undefined) host.examine.auto = params.bdev_auto_examine
   return true
 }

@@ -3,9 +3,11 @@ import type { Host } from '@bdevkit/core'
 import type { RpcRegistry } from '../registry.js'
 import { registerAccelMethods } from './accel-methods.js'
 import { registerAppMethods, type AppCallbacks } from './app-methods.js'
+import { registerBdevControlMethods } from './bdev-control-methods.js'
 import { registerBdevMethods } from './bdev-methods.js'
 import { registerFrameworkMethods, type RpcSubsystem } from './framework-methods.js'
 import { registerModuleMethods } from './module-methods.js'
+import { registerNotifyMethods } from './notify-methods.js'
 
 /** Options of {@link registerHostMethods}. */
 export interface HostMethodsOptions extends AppCallbacks {
@@ -27,6 +29,8 @@ export function registerHostMethods(registry: RpcRegistry, host: Host, options: 
   )
   registerModuleMethods(registry, host)
   registerBdevMethods(registry, host)
+  registerBdevControlMethods(registry, host)
+  registerNotifyMethods(registry, host)
   registerFrameworkMethods(registry, subsystems)
   registerAppMethods(registry, options)
   return subsystems
