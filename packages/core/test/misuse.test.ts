@@ -57,7 +57,12 @@ describe('a module that completes an I/O twice', () => {
     const next = (): void => {
       const result = read(channel, 0, 1)
       results.push(result)
-      if (results.length < 40) result.whenDone = next
+      // Frees first, then submits: the object is there to be taken again.
+      result.keep = true
+      result.whenDone = io => {
+        io.free()
+        if (results.length < 40) next()
+      }
     }
     for (let i = 0; i < 3; i++) next()
     for (let i = 0; i < 60 && disk.held.length > 0; i++) {

@@ -36,7 +36,7 @@ export class IoBuffer {
     this.sizeBytes = sizeBytes
     this.node = Buffer.from(u8.buffer as ArrayBuffer, u8.byteOffset + off, sizeBytes)
     this.view = new DataView(u8.buffer, u8.byteOffset + off, sizeBytes)
-    this.start = this.node.subarray(0, BUFFER_BYTES_MIN)
+    this.start = this.node.subarray(0, BUFFER_BYTES_MIN) // cold: once a buffer
   }
 }
 

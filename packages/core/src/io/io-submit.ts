@@ -97,7 +97,9 @@ export function submitReturned(io: BdevIo, returned: unknown): void {
     `submitRequest of module "${module.name}" returned ${isPromise ? 'a promise' : `a ${typeof returned}`}: it must return nothing, and complete the I/O by io.complete(); ` +
       `the I/O on bdev "${io.bdev.name}" fails`,
   )
-  if (isPromise) (returned as PromiseLike<unknown>).then(undefined, reason => module.log.error(`the promise of submitRequest rejected: ${String(reason)}`)) // cold: misuse
+  if (!isPromise) return failWithModule(io)
+  const rejected = (reason: unknown): void => module.log.error(`the promise of submitRequest rejected: ${String(reason)}`) // cold: misuse
+  ;(returned as PromiseLike<unknown>).then(undefined, rejected)
   failWithModule(io)
 }
 
