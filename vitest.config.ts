@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One run over the whole repository: every package is a project, so are tests/ and tools/.
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { configDefaults, defineConfig } from 'vitest/config'
 
@@ -13,6 +14,8 @@ export function config(include: string, exclude: string[], testTimeout: number) 
     test: {
       reporters: ['default'],
       passWithNoTests: true,
+      // One worker a core: by default vitest leaves one idle, and on two cores that is half of them.
+      maxWorkers: Math.max(2, availableParallelism()),
       projects: folders
         .filter(folder => existsSync(`${root}/${folder}/package.json`))
         .map(folder => ({
