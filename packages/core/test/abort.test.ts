@@ -46,11 +46,11 @@ describe('an ABORT', () => {
   })
 
   it('fails where the target has completed and its callback is still to come', async () => {
-    const { drain, channel, abort } = await setup({})
+    const { drain, disk, channel, abort } = await setup({})
     const target = write(channel, 0, 1)
     const result = abort(target)
     drain()
-    expect([target.success, result.success]).toEqual([true, false])
+    expect([target.success, result.success, disk.seen]).toEqual([true, false, ['write 0+1']])
   })
 
   it('fails where the module refuses; the target ends by itself', async () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
-import { ERRNO, IoStatus, IoType, type DescChannel } from '@bdevkit/module-sdk'
+import { ERRNO, IoStatus, IoType, type BdevIo, type DescChannel } from '@bdevkit/module-sdk'
 import { ALL_TYPES, FakeModule, type FakeDiskOptions } from './support/fake-bdev.js'
 import { iovsOf, on, openRw, startHost, submit, write, type Result } from './support/harness.js'
 
@@ -268,6 +268,9 @@ describe('the callback', () => {
     once(io => io.completeAio(0))
     once(io => io.completeScsi(2, 3, 0x11, 0))
     once(io => io.completeScsi(0, 0, 0, 0))
+    const afterwards = details.length
+    for (let i = 0; i < 70; i++) once(io => (io as unknown as BdevIo).complete(IoStatus.Failed))
+    expect(new Set(details.splice(afterwards).map(String))).toEqual(new Set([`${IoStatus.Failed},0,0,0`]))
     expect(details).toEqual([
       [IoStatus.NvmeError, 2, 0x81, 0],
       [IoStatus.Aborted, 0, 7, 0],

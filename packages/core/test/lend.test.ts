@@ -96,9 +96,9 @@ describe('borrowing', () => {
     expect(submit((cb, r) => channel.readvBlocks([], 0, 0, 1, cb, r)).rc).toBe(-22)
   })
 
-  it('goes on through forwardThen, and the last lender counts where a module asks twice', async () => {
+  it('goes on through forwardThen, and where a module asks twice the second answer counts', async () => {
     let again = true
-    const { host, drain, borrow } = await setup(
+    const { host, drain, disk, borrow } = await setup(
       1,
       {},
       {
@@ -112,10 +112,31 @@ describe('borrowing', () => {
     )
     const result = borrow(1, 1)
     drain()
-    expect([result.success, bytesOf(result.io!)]).toEqual([true, [1, 512, 5, 5]])
-    expect(host.usage().bdevIos).toBe(2)
+    expect([result.success, bytesOf(result.io!), host.usage().bdevIos]).toEqual([true, [1, 512, 5, 5], 2])
+    expect([disk.data[512], disk.data[5 * 512]]).toEqual([1, 5])
     result.io!.free()
     expect(host.usage().bdevIos).toBe(0)
+  })
+
+  it('ends when a module lends and then sends the read down after all', async () => {
+    const { host, drain, clock, disk, borrow } = await setup(
+      1,
+      {},
+      {
+        submit: (base, io) => {
+          io.lend(new Uint8Array(512).fill(0xee), 0, 512)
+          io.forward(base)
+        },
+      },
+    )
+    const result = borrow(3, 1)
+    drain()
+    expect([result.success, bytesOf(result.io!)]).toEqual([true, [1, 512, 3, 3]])
+    result.io!.free()
+    const done = host.unregister('disk')
+    await clock.settle()
+    await done
+    expect(disk.destructs).toBe(1)
   })
 
   it('ends when the vbdev fails the I/O after its child lent', async () => {

@@ -20,6 +20,7 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
     return
   }
   parent.phase = IoPhase.Forwarded
+  if ((parent.flags & (IoFlag.Lent | IoFlag.HasLender)) !== 0) giveLentBack(parent)
   const ch = base.ch
   const child = ch.pool.take()
   if (child === null) {
@@ -116,11 +117,24 @@ function passLentOn(child: BdevIo, parent: BdevIo): void {
     child.free()
     return
   }
-  if ((parent.flags & IoFlag.HasLender) !== 0) parent.lender!.free()
   parent.iovs = child.iovs
   parent.iovCnt = child.iovCnt
   parent.lender = child
   parent.flags |= IoFlag.HasLender
+}
+
+/** It was answered with lent memory and goes down once more: a base must not read into that memory. */
+function giveLentBack(parent: BdevIo): void {
+  const flags = parent.flags
+  parent.flags = flags & ~(IoFlag.Lent | IoFlag.HasLender)
+  parent.iovs = parent.own
+  parent.iovCnt = 0
+  if ((flags & IoFlag.Lent) !== 0) parent.ch.lent--
+  if ((flags & IoFlag.HasLender) !== 0) {
+    const lender = parent.lender!
+    parent.lender = null
+    lender.free()
+  }
 }
 
 function refusal(child: BdevIo, base: DescChannel): number {
