@@ -61,7 +61,9 @@ function fio(uri, { rw, bs, depth, jobs }, seconds) {
     '-c', cpus().length > 1 ? `1-${cpus().length - 1}` : '0', 'fio', '--name=b', '--ioengine=nbd', `--uri=${uri}`, `--rw=${rw}`, `--bs=${bs}`,
     `--iodepth=${depth}`, `--numjobs=${jobs}`, '--thread', '--group_reporting', `--size=${SIZE_BYTES}`, '--output-format=json', ...timed,
   ]
-  const out = JSON.parse(execFileSync('taskset', args, { encoding: 'utf8', cwd: dir, stdio: ['ignore', 'pipe', 'inherit'] }))
+  // The engine says hello on standard output, before the report.
+  const printed = execFileSync('taskset', args, { encoding: 'utf8', cwd: dir, stdio: ['ignore', 'pipe', 'inherit'] })
+  const out = JSON.parse(printed.slice(printed.indexOf('{')))
   const { read, write } = out.jobs[0]
   return { iops: read.iops + write.iops, ios: read.total_ios + write.total_ios }
 }
