@@ -109,5 +109,9 @@ const rows = cases.map(({ name, target }, c) => ({
   targetBesideNbdkit: target,
 }))
 if (values.json) console.log(JSON.stringify({ machine: cpus()[0]?.model, node: process.version, rows }, null, 2))
-else for (const row of rows) console.log(row.name.padEnd(28), JSON.stringify(row.iops), 'ratio', JSON.stringify(row.ratio), 'CPU µs', JSON.stringify(row.cpuUsPerIo))
+else {
+  for (const { name, iops, ratio, cpuUsPerIo } of rows) {
+    console.log(name.padEnd(28), JSON.stringify(iops), 'ratio', JSON.stringify(ratio), 'CPU µs', JSON.stringify(cpuUsPerIo))
+  }
+}
 process.exit(0)
