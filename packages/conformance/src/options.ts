@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { BdevModule, Json, JsonObject } from '@bdevkit/module-sdk'
+import type { BdevHost, BdevModule, Json, JsonObject } from '@bdevkit/module-sdk'
 
 /** Calls an RPC method of the host under test: the parameters are checked against its schema, as on the wire. */
 export type Rpc = (method: string, params?: JsonObject) => Promise<Json>
@@ -17,6 +17,8 @@ export interface ConformanceOptions {
   remove(rpc: Rpc): Promise<unknown>
   /** Names of base bdevs that a vbdev module needs: the kit makes them before `create`, RAM of 16 MiB with 512-byte blocks. */
   bases?: readonly string[]
+  /** Called once in each host before anything is created: for keys, and whatever else is not made by the module's own methods. */
+  prepare?(host: BdevHost): void | Promise<void>
   /** Block size of the bases, in bytes. Default 512. */
   baseBlockSizeBytes?: number
   /** The bases are no RAM, but vbdevs that relay to it. Default false. */

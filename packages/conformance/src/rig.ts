@@ -57,6 +57,7 @@ export class Rig {
     host.use(options.module)
     host.use(kitModule(made => (kit = made)))
     await host.init()
+    await options.prepare?.((kit as unknown as Kit).host)
     const registry = new RpcRegistry({ log: quiet })
     registry.enterRuntime()
     for (const module of host.modules) {
