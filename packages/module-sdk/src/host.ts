@@ -151,6 +151,28 @@ export interface BdevHost {
   pushMediaEvents(bdev: Bdev, events: readonly MediaEvent[]): number
   /** Sends `MediaManagement` to the descriptors of a bdev that have media events to read. */
   notifyMediaManagement(bdev: Bdev): void
+  /**
+   * Holds back new READ, WRITE and other I/O that reads or changes blocks of one of this module's bdevs, on every channel,
+   * and settles when what was submitted before has ended. Held I/O goes on at the `unquiesce`; a removal of the bdev waits
+   * for it. Blocks that overlap a range which is quiesced already wait for that one's end. RESET and FLUSH pass.
+   * @throws BdevError EINVAL the bdev belongs to another module; ENODEV it is being removed and nobody has it open.
+   */
+  quiesce(bdev: Bdev): Promise<void>
+  /**
+   * Ends a quiesce of the whole bdev.
+   * @throws BdevError EINVAL it is not quiesced as a whole, or belongs to another module; ENODEV as for `quiesce`.
+   */
+  unquiesce(bdev: Bdev): Promise<void>
+  /**
+   * As `quiesce`, for `numBlocks` blocks from `offsetBlocks` on.
+   * @throws BdevError also EINVAL the range is not within the bdev.
+   */
+  quiesceRange(bdev: Bdev, offsetBlocks: number, numBlocks: number): Promise<void>
+  /**
+   * Ends a quiesce of exactly this range; settles when the I/O that it held goes on.
+   * @throws BdevError EINVAL that range is not quiesced, or the bdev belongs to another module; ENODEV as for `quiesce`.
+   */
+  unquiesceRange(bdev: Bdev, offsetBlocks: number, numBlocks: number): Promise<void>
   /** Registers an I/O device, whose channels carry a module's per-thread state. */
   registerIoDevice<Ctx>(spec: IoDeviceSpec<Ctx>): IoDevice<Ctx>
   /**

@@ -4,7 +4,7 @@ import { ChannelFlag } from '../channel/bdev-channel.js'
 import type { Bdev } from './bdev.js'
 
 /**
- * Takes a bdev away (`spdk_bdev_unregister`): queued I/O is aborted, holders of descriptors are told and waited for, the
+ * Takes a bdev away (`spdk_bdev_unregister`): locks of blocks are waited for, queued I/O is aborted, holders of descriptors are told and waited for, the
  * name is freed, then channels go, then the module's `destruct` runs. I/O with the module ends as the module ends it.
  * @throws BdevError EBUSY it is being unregistered already.
  */
@@ -13,9 +13,10 @@ export async function unregisterBdev(bdev: Bdev): Promise<void> {
   if (bdev.status !== 'ready') throw new BdevError('EBUSY', `unregister of bdev "${bdev.name}": it is being unregistered already`)
   bdev.status = 'unregistering'
   bdev.qdSampling.setPeriod(0)
+  tellModule(bdev)
+  if (bdev.ranges.locked.length > 0) await until(bdev, () => bdev.ranges.locked.length === 0, 'locked blocks', () => `module "${bdev.module.name}" to end its quiesce, or I/O to end`)
   for (const ch of bdev.channels) ch.thread.execMsg(abortQueued, ch)
   bdev.status = 'removing'
-  tellModule(bdev)
   for (const desc of bdev.descs) desc.send(BdevEventType.Remove)
 
   await until(bdev, () => bdev.descs.length === 0, 'its descriptors to be closed', () => bdev.descs.map(desc => desc.owner).join(', '))

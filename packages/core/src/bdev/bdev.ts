@@ -6,6 +6,8 @@ import { BdevClaims } from '../descriptor/claim.js'
 import type { Desc } from '../descriptor/desc.js'
 import type { Host } from '../host/host.js'
 import { IoFlag, type BdevIo } from '../io/bdev-io.js'
+import { LbaRanges } from '../lba-range/lba-range.js'
+import { inheritLocks } from '../lba-range/lba-range-lock.js'
 import type { Qos } from '../qos/qos.js'
 import { attachHistogram, type HistogramSettings } from '../stat/histogram-control.js'
 import { addStat, createStat, IO_ERROR_NAMES } from '../stat/io-stat.js'
@@ -63,6 +65,8 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   /** Failures by status, see `IO_ERROR_NAMES`. */
   readonly ioErrors = new Float64Array(IO_ERROR_NAMES.length)
   readonly device: IoDevice<BdevChannel>
+  /** Locks of blocks. */
+  readonly ranges = new LbaRanges()
   resetInProgress: BdevIo | null = null
   readonly queuedResets: BdevIo[] = []
   /** New I/O is aborted, because a reset is under way and has not been answered yet. */
@@ -80,7 +84,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly qdSampling = new QdSampling(this)
   /** Whether the device reports media management events. */
   readonly mediaEvents: boolean
-  /** Called when the last descriptor closes, a reset ends or the last channel goes, for whoever waits. */
+  /** Called when the last descriptor closes, a reset ends a lock ends or the last channel goes, for whoever waits. */
   changed: (() => void) | null = null
 
   constructor(host: Host, module: ModuleRecord, spec: BdevSpec<Ctx>, uuid: string) {
@@ -200,6 +204,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     this.channels.push(ch)
     if (this.qos?.limited === true) this.qos.enable(ch)
     attachHistogram(ch)
+    inheritLocks(ch)
     return ch
   }
 

@@ -4,6 +4,7 @@ import type { IoChannel } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { BdevIo } from '../io/bdev-io.js'
 import { IoPool, type IoBudget } from '../io/io-pool.js'
+import type { LbaRange } from '../lba-range/lba-range.js'
 import type { Histogram } from '../stat/histogram.js'
 import { createStat } from '../stat/io-stat.js'
 import type { SpdkThread } from '../thread/thread.js'
@@ -21,6 +22,8 @@ export const ChannelFlag = {
   Unused: 8,
   /** The module has misused an I/O: none is used twice any more. */
   Distrusted: 16,
+  /** Blocks are locked: I/O is looked at before it goes on. */
+  Locked: 32,
   /** The bdev has rate limits: I/O waits for its quota. */
   Qos: 256,
   /** A latency histogram is on: the clock is read for each I/O. */
@@ -52,6 +55,12 @@ export class BdevChannel {
   readonly qosQueue: BdevIo[] = []
   /** When that queue was looked at last, see `Qos.generation`. */
   qosGeneration = 0
+  /** Locks that the channel keeps, while there are any. */
+  readonly lockedRanges: LbaRange[] = []
+  /** Those of them that wait for I/O which was submitted before. */
+  readonly drainingRanges: LbaRange[] = []
+  /** I/Os that a lock holds back, oldest first. They are not among the submitted ones. */
+  readonly heldIos: BdevIo[] = []
   /** Latencies, while the bdev's histogram is on. */
   histogram: Histogram | null = null
 
@@ -71,6 +80,6 @@ export class BdevChannel {
 
   /** Whether nothing of it is in use. */
   get idle(): boolean {
-    return this.submitted.next === this.submitted && this.lent === 0
+    return this.submitted.next === this.submitted && this.lent === 0 && this.heldIos.length === 0
   }
 }

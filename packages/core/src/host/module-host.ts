@@ -9,6 +9,7 @@ import { notifyMediaManagement, pushMediaEvents } from '../bdev/media-events.js'
 import { uuidV5 } from '../bdev/uuid.js'
 import type { Desc } from '../descriptor/desc.js'
 import { Iov } from '../io/bdev-io.js'
+import { quiesce, unquiesce } from '../lba-range/quiesce.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import { PartBase } from '../part/part-base.js'
 import { IoDevice } from '../thread/io-device.js'
@@ -92,6 +93,22 @@ export class ModuleHost implements BdevHost {
 
   notifyBlockcntChange(bdev: SdkBdev, numBlocks: number): void {
     this.#host.notifyBlockcntChange(this.#module, bdev as Bdev, numBlocks)
+  }
+
+  async quiesce(bdev: SdkBdev): Promise<void> {
+    await quiesce(this.#own(bdev, 'quiesce'))
+  }
+
+  async unquiesce(bdev: SdkBdev): Promise<void> {
+    await unquiesce(this.#own(bdev, 'unquiesce'))
+  }
+
+  async quiesceRange(bdev: SdkBdev, offsetBlocks: number, numBlocks: number): Promise<void> {
+    await quiesce(this.#own(bdev, 'quiesce'), { offsetBlocks, numBlocks })
+  }
+
+  async unquiesceRange(bdev: SdkBdev, offsetBlocks: number, numBlocks: number): Promise<void> {
+    await unquiesce(this.#own(bdev, 'unquiesce'), { offsetBlocks, numBlocks })
   }
 
   registerIoDevice<Ctx>(spec: IoDeviceSpec<Ctx>): IoDevice<Ctx> {

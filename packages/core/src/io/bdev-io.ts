@@ -253,6 +253,12 @@ export class BdevIo implements SdkBdevIo {
   }
 }
 
+/** Whether the framework made it of another I/O of the same channel, which the submitter knows instead. */
+export function isPart(io: BdevIo): boolean {
+  const parent: unknown = io.cbArg
+  return parent instanceof BdevIo && parent.channel === io.channel
+}
+
 /** Generic command status "command abort requested" (NVMe base specification, status values). */
 const NVME_SC_ABORTED_BY_REQUEST = 0x07
 

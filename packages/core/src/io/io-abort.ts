@@ -2,6 +2,7 @@
 // data plane
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { ChannelFlag } from '../channel/bdev-channel.js'
+import { abortHeld } from '../lba-range/lba-range-lock.js'
 import { removeLimited } from '../qos/qos.js'
 import { IoPhase, type BdevIo } from './bdev-io.js'
 import { failUnsubmitted, finishLater, readTick, sendToModule } from './io-submit.js'
@@ -43,6 +44,7 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
       for (let part = head.next!; part !== head; part = part.next!) if (part.cbArg === at) targets.push(part)
     } else targets.push(at)
   }
+  if ((ch.flags & ChannelFlag.Locked) !== 0 && abortHeld(ch, ioArg)) aborted = true
   // A vbdev's I/O may still wait for a child on this thread.
   if (targets.length === 0 && removeIoWaiters(ch.thread, ioArg as BdevIo)) {
     ch.thread.sendMsg(abortWaiting, ioArg as BdevIo)

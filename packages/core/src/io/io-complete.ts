@@ -2,6 +2,7 @@
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
+import { lockedChannelFinished } from '../lba-range/lba-range-lock.js'
 import { STAT_INDEX, Stat, TICK_RATE, countError, countSuccess } from '../stat/io-stat.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { resetCompleted } from './io-reset.js'
@@ -61,6 +62,7 @@ function finishUncommon(io: BdevIo, ok: boolean): void {
   try {
     io.cb(io, ok, io.cbArg)
   } finally {
+    if ((ch.flags & ChannelFlag.Locked) !== 0) lockedChannelFinished(ch)
     if ((ch.flags & ChannelFlag.Unused) !== 0 && ch.idle) ch.bdev.channelIdle(ch)
   }
 }

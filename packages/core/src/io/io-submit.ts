@@ -3,6 +3,7 @@
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
+import { holdIfLocked } from '../lba-range/lba-range-lock.js'
 import { submitLimited } from '../qos/qos.js'
 import { finishIo } from './io-complete.js'
 import { emulateIo } from './io-emulate.js'
@@ -41,6 +42,7 @@ export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
   const type = io.type
   io.phase = IoPhase.Framework
   if ((ch.flags & ChannelFlag.Histogram) !== 0) io.submitTickMs = readTick(ch)
+  if ((ch.flags & ChannelFlag.Locked) !== 0 && holdIfLocked(ch, io)) return
   if (type === IoType.Reset) {
     startReset(io)
     return

@@ -6,7 +6,7 @@ import { walkChannels } from '../channel/walk-channels.js'
 import type { Desc } from '../descriptor/desc.js'
 import { IO_TIMEOUT_POLL_US } from '../limits.js'
 import type { Poller } from '../thread/poller.js'
-import { BdevIo, IoPhase } from './bdev-io.js'
+import { IoPhase, isPart, type BdevIo } from './bdev-io.js'
 
 /** Tells the holder of a descriptor of I/O that takes too long, once a second for as long as it lasts. */
 export class IoTimeout {
@@ -78,12 +78,6 @@ export class IoTimeout {
     }
     return 0
   }
-}
-
-/** Whether the framework made it of another I/O of the same channel, which the holder knows instead. */
-function isPart(io: BdevIo): boolean {
-  const parent: unknown = io.cbArg
-  return parent instanceof BdevIo && parent.channel === io.channel
 }
 
 function look(timeout: IoTimeout): number {
