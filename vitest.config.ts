@@ -24,7 +24,7 @@ export function config(include: string, exclude: string[], testTimeout: number) 
           test: {
             name: JSON.parse(readFileSync(`${root}/${folder}/package.json`, 'utf8')).name as string,
             include: [include],
-            exclude: [...configDefaults.exclude, ...exclude],
+            exclude: [...configDefaults.exclude, '**/dist/**', ...exclude],
             testTimeout,
           },
         })),

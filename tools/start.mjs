@@ -2,7 +2,6 @@
 // `npm start`: installs, builds, then becomes `bdev serve` on the demo stack. The server runs in this process, and
 // package.json starts it with `exec`: a shell in between would die of the signal and leave the server behind.
 // Arguments of ours go before those of the caller: `npm start -- --help`.
-import { performance } from 'node:perf_hooks'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { install, root, run } from './bootstrap.mjs'
@@ -11,21 +10,6 @@ await install()
 console.log('bdevkit: building (nx run-many -t build)')
 const status = await run('pnpm', ['exec', 'nx', 'run-many', '-t', 'build'])
 if (status !== 0) process.exit(status)
-
-// The terminal sends one Ctrl-C to the whole group and npm passes its own on: the same key press arrives here twice, and the
-// server would take the second for "end at once, without waiting for clients".
-const SAME_KEY_PRESS_MS = 500
-const emit = process.emit.bind(process)
-let lastMs = -Infinity
-process.emit = (name, ...rest) => {
-  if (name === 'SIGINT' || name === 'SIGTERM' || name === 'SIGHUP') {
-    const nowMs = performance.now()
-    const repeated = nowMs - lastMs < SAME_KEY_PRESS_MS
-    lastMs = nowMs
-    if (repeated) return true
-  }
-  return emit(name, ...rest)
-}
 
 process.chdir(root)
 const main = join(root, 'packages/cli/dist/main.js')

@@ -21,9 +21,12 @@ const programs = new Set(
   sha256sum truncate umount wait`.split(/\s+/),
 )
 
-const manifests = [JSON.parse(read('package.json')) as PackageJson, ...packages.map(({ json }) => json)]
+const manifests = [
+  ...['package.json', 'templates/bdev/package.json'].map(file => JSON.parse(read(file)) as PackageJson),
+  ...packages.map(({ json }) => json),
+]
 const scripts = new Set(manifests.flatMap(json => Object.keys(json.scripts ?? {})))
-const npmCommands = new Set(['ci', 'create', 'init', 'install', 'pack', 'publish', 'start', 'test'])
+const npmCommands = new Set(['ci', 'create', 'init', 'install', 'pack', 'publish', 'start', 'test', 'version'])
 const main = join(root, 'packages/cli/dist/main.js')
 
 const help = new Map<string, string>()
@@ -46,6 +49,7 @@ function wrongWithBdev(args: readonly string[]): string[] {
 
 function wrongWith([program = '', ...args]: readonly string[]): string[] {
   if (program === 'bdev' || program === './bdev') return wrongWithBdev(args)
+  if (program === 'npx' && args[0] === 'bdev-module-check') return []
   if (program === 'npx' && /^(@bdevkit\/cli|bdev)$/.test(args[0] ?? '')) return wrongWithBdev(args.slice(1))
   const [first = '', second = ''] = args
   if (program === 'npm' && first === 'run') return scripts.has(second) ? [] : [`no package.json has a script "${second}"`]

@@ -21,7 +21,7 @@ const SPDK_SOCKET = join('/var/tmp', 'spdk.sock')
  */
 export async function run(args: readonly string[]): Promise<number> {
   let status = 0
-  const program = grammar(given => {
+  const program = grammar(args, given => {
     status = given
   })
   try {
@@ -34,7 +34,7 @@ export async function run(args: readonly string[]): Promise<number> {
   }
 }
 
-function grammar(done: (status: number) => void): Command {
+function grammar(args: readonly string[], done: (status: number) => void): Command {
   const program = new Command('bdev')
     .description(
       'Block devices as packages: a stack file composes them, "serve" gives them to real clients over NBD and to control ' +
@@ -46,7 +46,7 @@ function grammar(done: (status: number) => void): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'bdev:')) })
     .showHelpAfterError('(add --help to see how it is used)')
     .exitOverride()
-  addServe(program, done)
+  addServe(program, args, done)
   addRpc(program, done)
   addPerf(program, done)
   addModules(program, done)
@@ -60,7 +60,7 @@ function grammar(done: (status: number) => void): Command {
   )
 }
 
-function addServe(program: Command, done: (status: number) => void): void {
+function addServe(program: Command, args: readonly string[], done: (status: number) => void): void {
   const command = program
     .command('serve')
     .summary('serve a stack over NBD and JSON-RPC')
@@ -91,6 +91,7 @@ function addServe(program: Command, done: (status: number) => void): void {
     .option('--insecure-listen', 'allow --nbd addresses that other machines can reach, with neither encryption nor passwords')
     .option('--strict', 'check modules for misuse of I/O objects and buffers; slow, for tests')
     .option('--json', 'when ready, print what is served as one line of JSON')
+    .option('--watch', 'build modules that are named by their folder, and start again, whenever their sources or the stack file change')
   addModuleOptions(command)
   addLogLevel(command)
   command
@@ -103,6 +104,7 @@ function addServe(program: Command, done: (status: number) => void): void {
       ),
     )
     .action(async (options: ServeOptions) => {
+      if (options.watch === true) return done(await (await import('./serve-watch.js')).serveWatching(options, args))
       done(await (await import('./serve.js')).serve(options))
     })
 }

@@ -22,6 +22,7 @@ export interface ServeOptions extends StackOptions {
   stdio?: boolean
   insecureListen?: boolean
   json?: boolean
+  watch?: boolean
 }
 
 const SECTOR_BYTES = 512

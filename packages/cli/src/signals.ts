@@ -4,12 +4,18 @@ import { err } from './output.js'
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
+/**
+ * npm passes the Ctrl-C of a terminal on, which has told the whole group already: under a script of a package.json what comes
+ * again so soon is the same key press.
+ */
+const SAME_KEY_PRESS_MS = process.env['npm_lifecycle_event'] === undefined ? 0 : 500
+
 /** The first signal asks to stop, the second one ends the process. */
 export class StopSignals {
   /** Settles with the first signal. */
   readonly first: Promise<string>
   #settle: (signal: string) => void = () => undefined
-  #asked = false
+  #askedMs = -Infinity
   readonly #listeners = STOP_SIGNALS.map(signal => ({ signal, listener: () => this.request(signal) }))
 
   constructor() {
@@ -27,11 +33,14 @@ export class StopSignals {
   /** As the signal would. */
   request(signal: string): void {
     if (signal === 'SIGKILL') process.kill(process.pid, 'SIGKILL')
-    if (this.#asked) {
+    const nowMs = performance.now()
+    const repeated = nowMs - this.#askedMs < SAME_KEY_PRESS_MS
+    if (this.#askedMs > 0) {
+      if (repeated) return
       err(`bdev: second ${signal}: ended at once; what clients had in flight is lost`)
       process.exit(1)
     }
-    this.#asked = true
+    this.#askedMs = nowMs
     this.#settle(signal)
   }
 }

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHost, createLogger, type Host, type LogLevel, type LogSink } from '@bdevkit/core'
-import { inspectModules, ModuleLoadError, type LoadedModule, type ModuleInspection } from '@bdevkit/core/node'
+import {
+  discoverModules,
+  inspectModules,
+  ModuleLoadError,
+  type DiscoverOptions,
+  type LoadedModule,
+  type ModuleCandidate,
+  type ModuleInspection,
+} from '@bdevkit/core/node'
 import {
   loadConfig,
   missingModuleText,
@@ -47,13 +55,22 @@ export const FINISH_TIMEOUT_MS = 5000
 
 /** Finds and loads modules for a stack file, which may be absent; refusals are part of the result. */
 export async function findModules(options: ModuleOptions, config: ConfigFile | undefined): Promise<ModuleInspection> {
-  return inspectModules({
+  return inspectModules(whereToLook(options, config))
+}
+
+/** As {@link findModules}, but runs no code of a module. */
+export function findCandidates(options: ModuleOptions, config: ConfigFile | undefined): readonly ModuleCandidate[] {
+  return discoverModules(whereToLook(options, config)).candidates
+}
+
+function whereToLook(options: ModuleOptions, config: ConfigFile | undefined): DiscoverOptions {
+  return {
     stackFile: config === undefined ? undefined : { path: config.path, modules: config.modules },
     methods: config?.subsystems.flatMap(({ entries }) => entries.flatMap(({ calls }) => calls.map(({ method }) => method))),
     specs: options.module,
     noDiscover: !options.discover,
     builtinPackageJson: CLI_PACKAGE_JSON,
-  })
+  }
 }
 
 /**

@@ -108,13 +108,16 @@ export interface Ended {
 
 interface BdevOptions {
   cwd?: string
+  env?: NodeJS.ProcessEnv
   stdin?: string
 }
 
 /** Starts `bdev`; it is killed after the test where it has not ended. */
 export function startBdev(args: readonly string[], options: BdevOptions = {}): ChildProcess & { ended: Promise<Ended> } {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is not built; run npm run build`)
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: options.cwd ?? tempFolder(), stdio: 'pipe' })
+  // As from a shell, not as from the npm script that may run these tests: signals of npm's come twice.
+  const { npm_lifecycle_event: _script, ...env } = { ...process.env, ...options.env }
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: options.cwd ?? tempFolder(), env, stdio: 'pipe' })
   child.stdin.on('error', () => undefined)
   if (options.stdin !== undefined) child.stdin.end(options.stdin)
   const status = new Promise<number | null>(resolve => {

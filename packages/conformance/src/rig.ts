@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHost, type Host } from '@bdevkit/core'
-import type { Bdev, Json, JsonObject, RpcCall, RpcMethodSpec } from '@bdevkit/module-sdk'
-import { RpcRegistry, type RpcHandler } from '@bdevkit/rpc'
+import type { Host } from '@bdevkit/core'
+import type { Bdev, Json, JsonObject, RpcCall } from '@bdevkit/module-sdk'
 import { Driver } from './driver.js'
 import { check, ConformanceFailure, textOf, within } from './failure.js'
-import { halfOffsetBlocks, kitModule, type Kit, type Level } from './kit-module.js'
+import { halfOffsetBlocks, type Kit, type Level } from './kit-module.js'
 import { firstDifference, pattern } from './memory.js'
 import type { ConformanceOptions } from './options.js'
 import { Subject } from './subject.js'
+import { startTestHost, type TestHost } from './test-host.js'
 
 const BASE_BYTES = 16 * 1024 * 1024
 const BASE_BLOCK_BYTES = 512
@@ -16,7 +16,6 @@ const SIZE_MIN_BYTES = 8 * 1024 * 1024
 const LIMIT_MS = 4_000
 const GUARD_SEED = 0x6a4d
 const TOP = 'conformance_top'
-const quiet = { error() {}, warn() {}, notice() {}, info() {}, debug() {} }
 
 /** One host with the module under test and the kit's own: each case has a fresh one. */
 export class Rig {
@@ -26,47 +25,28 @@ export class Rig {
   readonly limitMs: number
   readonly #options: ConformanceOptions
   readonly #level: Level
+  readonly #test: TestHost
   readonly #host: Host
-  readonly #registry: RpcRegistry
-  /** What the host or a module said with level `error`: nothing a good module makes happen. */
-  readonly #errors: string[]
   #name: string | undefined
   #driver: Driver | undefined
   #subject: Subject | undefined
   #stopped = false
 
-  private constructor(options: ConformanceOptions, level: Level, host: Host, kit: Kit, registry: RpcRegistry, errors: string[]) {
+  private constructor(options: ConformanceOptions, level: Level, test: TestHost) {
     this.#options = options
     this.#level = level
-    this.#host = host
-    this.#registry = registry
-    this.#errors = errors
-    this.kit = kit
+    this.#test = test
+    this.#host = test.host
+    this.kit = test.kit
     this.bases = options.bases ?? []
     this.limitMs = options.limitMs ?? LIMIT_MS
   }
 
   /** A host that runs, with the base bdevs, without the bdev under test. */
   static async start(options: ConformanceOptions, level: Level, strict: boolean): Promise<Rig> {
-    const errors: string[] = []
-    const host = createHost({
-      strict,
-      log: (severity, source, message) => void (severity === 'error' && errors.push(`${source}: ${message}`)),
-    })
-    let kit: Kit | undefined
-    host.use(options.module)
-    host.use(kitModule(made => (kit = made)))
-    await host.init()
-    await options.prepare?.((kit as unknown as Kit).host)
-    const registry = new RpcRegistry({ log: quiet })
-    registry.enterRuntime()
-    for (const module of host.modules) {
-      const handlers = (module.instance.handlers ?? {}) as Record<string, RpcHandler>
-      for (const [name, spec] of Object.entries((module.value.rpc ?? {}) as Record<string, RpcMethodSpec>)) {
-        registry.register(name, spec, handlers[name] as RpcHandler)
-      }
-    }
-    const rig = new Rig(options, level, host, kit as unknown as Kit, registry, errors)
+    const test = await startTestHost(options.module, { strict, limitMs: options.limitMs ?? LIMIT_MS })
+    await options.prepare?.(test.kit.host)
+    const rig = new Rig(options, level, test)
     const blockSizeBytes = options.baseBlockSizeBytes ?? BASE_BLOCK_BYTES
     for (const base of rig.bases) {
       rig.kit.createBase(rig.#ramOf(base), BASE_BYTES / blockSizeBytes, blockSizeBytes)
@@ -76,7 +56,7 @@ export class Rig {
   }
 
   /** Calls a method as a client would, but in this process. */
-  readonly rpc = (method: string, params?: JsonObject): Promise<Json> => this.#registry.call<Json>(method, params)
+  readonly rpc = (method: string, params?: JsonObject): Promise<Json> => this.#test.rpc(method, params)
 
   /** Creates the bdev under test; answers its name. */
   async create(): Promise<string> {
@@ -158,7 +138,10 @@ export class Rig {
       if (this.#driver !== undefined) await this.#driver.drain()
     } catch (thrown) {
       await this.stop().catch(() => undefined)
-      if (this.#errors.length > 0 && thrown instanceof ConformanceFailure) throw this.#complaint(thrown)
+      const said = this.#test.errors.join('\n  ')
+      if (said !== '' && thrown instanceof ConformanceFailure) {
+        throw new ConformanceFailure(`${thrown.reason}\n  the host logged:\n  ${said}`, thrown.hint)
+      }
       throw thrown
     }
     await this.stop()
@@ -173,22 +156,12 @@ export class Rig {
       if (this.bdev(TOP) !== undefined) await this.kit.vbdevs.delete(TOP)
       await this.#guard(this.mustHave(this.#name), false)
     }
-    await within(this.limitMs, this.#host.finish(), 'shutdown does not end', 'moduleFini, finiStart and destruct must settle')
-    if (this.#errors.length > 0) throw this.#complaint(undefined)
-    for (const [what, count] of Object.entries(this.#host.usage())) {
-      check(count === 0, `${count} ${what} are in use after shutdown`, 'give back in destruct and moduleFini what was taken')
-    }
+    await this.#test.stop()
   }
 
   /** The RAM disk at the bottom of a base. */
   #ramOf(base: string): string {
     return this.#options.basesRelayed === true ? `${base}_ram` : base
-  }
-
-  #complaint(first: ConformanceFailure | undefined): ConformanceFailure {
-    const said = this.#errors.join('\n  ')
-    if (first === undefined) return new ConformanceFailure(`the host logged an error:\n  ${said}`, 'a good module causes none')
-    return new ConformanceFailure(`${first.reason}\n  the host logged:\n  ${said}`, first.hint)
   }
 
   /** On the half-size level the blocks below the half are written first and must be the same in the end. */
