@@ -26,6 +26,23 @@ export const NOMEM_POLL_US = 10_000
 export const ZERO_BUFFER_BYTES = 0x10_0000
 /** Children of one split or emulated I/O in flight at most. */
 export const CHILDREN_IN_FLIGHT = 8
+/** Pieces of data that the children of one round of a split READ or WRITE have together (`SPDK_BDEV_IO_NUM_CHILD_IOV`). */
+export const CHILD_IOVS = 32
+/** Small and large buffers (`IOBUF_DEFAULT_*`, `IOBUF_MIN_*`), and what a thread has of them in reserve (`BUF_*_CACHE_SIZE`). */
+export const IOBUF_SMALL_COUNT = 8_192
+export const IOBUF_LARGE_COUNT = 1_024
+export const IOBUF_SMALL_BYTES = 8_192
+export const IOBUF_LARGE_BYTES = 135_168
+export const IOBUF_SMALL_COUNT_MIN = 64
+export const IOBUF_LARGE_COUNT_MIN = 8
+export const IOBUF_SMALL_BYTES_MIN = 4_096
+export const IOBUF_LARGE_BYTES_MIN = 8_192
+export const IOBUF_SMALL_CACHE = 128
+export const IOBUF_LARGE_CACHE = 16
+/** Alignment of each of them (`IOBUF_ALIGNMENT`); the DMA heap begins at a page. */
+export const IOBUF_ALIGN_BYTES = 4_096
+/** What the engine promises of the address of an `ArrayBuffer`. */
+export const FOREIGN_ALIGN_BYTES = 8
 /** A draining reset looks again after this long, in microseconds. */
 export const RESET_POLL_US = 1_000_000
 /** A wait of the control plane is reported after this long, in milliseconds. */

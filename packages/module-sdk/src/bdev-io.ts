@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IoStatus, IoType } from './constants.js'
 import type { Bdev, DescChannel } from './bdev.js'
-import type { Iov } from './dma.js'
+import type { DmaBuffer, Iov } from './dma.js'
 import type { Thread } from './thread.js'
 
 /**
@@ -15,6 +15,16 @@ export type IoCallback<Arg = unknown> = (io: BdevIo, success: boolean, arg: Arg)
  * It completes `parent` (or lets a later child do it): nobody else does.
  */
 export type ForwardCallback = (child: BdevIo, parent: BdevIo) => void
+
+/**
+ * Called once with the buffers of an I/O in place (`spdk_bdev_io_get_buf_cb`), on its thread, with the channel context that
+ * `submitRequest` got. `success` is false where the I/O is being aborted or no pool has a buffer that long: complete it with
+ * `Aborted` or `Failed` then.
+ */
+export type GetBufCallback<Ch = any, IoCtx = any> = (channelCtx: Ch, io: BdevIo<IoCtx>, success: boolean) => void
+
+/** As `GetBufCallback`, with the buffer, or `null` where the I/O is being aborted or no pool has a buffer that long. */
+export type AuxBufCallback<Ch = any, IoCtx = any> = (channelCtx: Ch, io: BdevIo<IoCtx>, buffer: DmaBuffer | null) => void
 
 /**
  * One I/O, `struct spdk_bdev_io`. Pooled: after `complete` it belongs to the submitter again, and the same object comes
@@ -73,6 +83,22 @@ export interface BdevIo<Ctx = any> {
   forward(base: DescChannel, offsetBlocks?: number): void
   /** As `forward`, but `done(child, this)` runs instead of the completion. `done` is a static function: no closure per I/O. */
   forwardThen(base: DescChannel, done: ForwardCallback, offsetBlocks?: number): void
+  /**
+   * Sees to the buffers of a READ or WRITE (`spdk_bdev_io_get_buf`), then calls `cb`: before this returns where nothing is to
+   * do or a buffer is there, else later, because it waits and never fails for lack of one. A READ that came without buffers
+   * gets one, which stays until the I/O is freed. Where an element is not aligned as `requiredAlignmentBytes` says, `iovs`
+   * becomes one aligned copy, and the submitter gets its own buffers back when the I/O completes. What a fresh buffer holds
+   * is undefined. `lengthBytes` is the length of the data. `cb` is a static function: no closure per I/O. Waiting, the I/O
+   * counts as outstanding with the module; ABORT and RESET end the wait.
+   */
+  getBuf(lengthBytes: number, cb: GetBufCallback): void
+  /**
+   * Asks for one more buffer of the length of this I/O's data, for the module's own use (`spdk_bdev_io_get_aux_buf`): to
+   * encrypt into, say. Waits as `getBuf` does. The module gives it back with `putAuxBuf`, before it completes the I/O.
+   */
+  getAuxBuf(cb: AuxBufCallback): void
+  /** Gives back what `getAuxBuf` gave. */
+  putAuxBuf(buffer: DmaBuffer): void
   /**
    * Answers a READ that came without buffers with memory of the module, which must stay unchanged-in-place until the I/O
    * is freed. Only for bdevs registered with `lendsReadBuffers`. Call `complete` afterwards.

@@ -43,6 +43,36 @@ export interface Dma {
   freeBulk(extents: readonly DmaBuffer[]): void
 }
 
+/** Entry of `Iobuf.get`; the caller owns it and may use it again after the call-back. */
+export interface IobufEntry<Arg = any> {
+  /** Called on the thread that asked, with a buffer. */
+  fn: (arg: Arg, buffer: DmaBuffer) => void
+  /** Its argument. */
+  arg: Arg
+}
+
+/**
+ * Pooled buffers for I/O (`spdk_iobuf`): small and large ones, some in reserve for each thread, the rest shared. Aligned to
+ * 4096 bytes; what they hold is undefined. For a buffer that belongs to one I/O see `BdevIo.getBuf` and `BdevIo.getAuxBuf`,
+ * whose waits end with ABORT and RESET.
+ */
+export interface Iobuf {
+  /** Length of a small buffer in bytes. */
+  readonly smallBufBytes: number
+  /** Length of a large buffer in bytes. A longer one counts as several. */
+  readonly largeBufBytes: number
+  /**
+   * A buffer of `lengthBytes` or more for the current thread. `undefined` where none is free, or others of the thread wait:
+   * then `entry.fn(entry.arg, buffer)` follows by message, oldest first.
+   * @throws RangeError longer than half of the large buffers together.
+   */
+  get<Arg>(lengthBytes: number, entry: IobufEntry<Arg>): DmaBuffer | undefined
+  /** Ends the wait of `entry` on the current thread. Returns whether it waited. */
+  cancel(entry: IobufEntry): boolean
+  /** Gives a buffer back, from any thread; the oldest waiter gets its turn. */
+  put(buffer: DmaBuffer): void
+}
+
 /** Moving and checking data. Every range is `(buf, off, length)`; a module never looks at what kind of memory it is. */
 export interface Accel {
   /** Copies `lengthBytes`, as memmove. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ClaimType, IoType } from './constants.js'
 import type { Bdev, BdevDesc, BdevGeometry, BdevSpec, DescChannel, MediaEvent, OpenAsyncOptions, OpenOptions } from './bdev.js'
-import type { Accel, Dma, Iov } from './dma.js'
+import type { Accel, Dma, Iobuf, Iov } from './dma.js'
 import type { PartBase, PartBaseSpec } from './part.js'
 import type { RpcCall } from './rpc.js'
 import type { IoDevice, IoDeviceSpec, Thread } from './thread.js'
@@ -99,6 +99,8 @@ export interface BdevHost {
   readonly accel: Accel
   /** The DMA heap. */
   readonly dma: Dma
+  /** Pooled buffers that can be waited for. */
+  readonly iobuf: Iobuf
   /** The thread that the control plane runs on. */
   readonly appThread: Thread
   /** The current thread; the app thread where none is. */

@@ -20,7 +20,7 @@ export interface InProcess {
 }
 
 /** Nothing at all in use. */
-export const NOTHING: HostUsage = { bdevs: 0, descriptors: 0, channels: 0, bdevIos: 0, ioWaiters: 0, dmaBytes: 0 }
+export const NOTHING: HostUsage = { bdevs: 0, descriptors: 0, channels: 0, bdevIos: 0, ioWaiters: 0, iobufs: 0, iobufWaiters: 0, dmaBytes: 0 }
 
 /** Serves `exports` of the bdevs that `calls` create, calls `use`, stops, and checks that nothing is left. */
 export async function inProcess(

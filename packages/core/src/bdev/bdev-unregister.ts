@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BdevError, BdevEventType } from '@bdevkit/module-sdk'
 import { ChannelFlag } from '../channel/bdev-channel.js'
+import { abortBufWaits } from '../io/io-buffer.js'
 import type { Bdev } from './bdev.js'
 
 /**
@@ -53,6 +54,7 @@ function tellModule(bdev: Bdev): void {
 
 function abortQueued(ch: Bdev['channels'][number]): void {
   if ((ch.flags & ChannelFlag.Nomem) !== 0) ch.shared.abortQueued(ch)
+  abortBufWaits(ch)
 }
 
 /** Waits for `condition`, which `bdev.changed` announces. */

@@ -4,6 +4,7 @@ import type { IoChannel } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { BdevIo } from '../io/bdev-io.js'
 import { IoPool, type IoBudget } from '../io/io-pool.js'
+import type { IobufChannel } from '../io/iobuf.js'
 import type { LbaRange } from '../lba-range/lba-range.js'
 import type { Histogram } from '../stat/histogram.js'
 import { createStat } from '../stat/io-stat.js'
@@ -28,6 +29,8 @@ export const ChannelFlag = {
   Qos: 256,
   /** A latency histogram is on: the clock is read for each I/O. */
   Histogram: 512,
+  /** A module works on a copy of the buffers of some I/O. */
+  Bounced: 1024,
 } as const
 
 /** One bdev's state on one thread (`struct spdk_bdev_channel`). */
@@ -42,11 +45,15 @@ export class BdevChannel {
   readonly moduleCtx: unknown
   readonly shared: SharedResource
   readonly pool: IoPool
+  /** The thread's buffers. */
+  readonly iobuf: IobufChannel
   flags = 0
   /** I/Os with the module. */
   outstanding = 0
   /** Completed I/Os that still lend the module's memory. */
   lent = 0
+  /** I/Os whose module works on a copy of their buffers. */
+  bounced = 0
   /** Ring of submitted I/Os, oldest first; this entry is no I/O. */
   readonly submitted: BdevIo
   /** Counters, see `io-stat`. */
@@ -73,6 +80,7 @@ export class BdevChannel {
     this.shared = shared
     this.submitRequest = bdev.fn.submitRequest
     this.pool = new IoPool(this, budget)
+    this.iobuf = bdev.host.iobuf.channelOf(thread)
     this.submitted = new BdevIo(this.pool)
     this.submitted.prev = this.submitted
     this.submitted.next = this.submitted

@@ -28,6 +28,7 @@ import type { SpdkThread } from '../thread/thread.js'
 import { BdevControl } from './bdev-control.js'
 import { BdevHandle, type BdevOpenOptions } from './bdev-handle.js'
 import { createDma } from './dma.js'
+import { Iobuf } from './iobuf.js'
 import { ModuleHost } from './module-host.js'
 import { Notifications } from './notifications.js'
 import { Waits } from './waits.js'
@@ -63,9 +64,9 @@ export interface BdevOptions {
   bdevIoCacheSize?: number
   /** Examine every new bdev, default true. */
   bdevAutoExamine?: boolean
-  /** Small buffers that a thread keeps, default 128. Taken and saved for SPDK's sake: buffers come from the DMA heap. */
+  /** Small buffers that each thread has in reserve, default 128. */
   iobufSmallCacheSize?: number
-  /** Large buffers that a thread keeps, default 16. As above. */
+  /** Large buffers that each thread has in reserve, default 16. */
   iobufLargeCacheSize?: number
 }
 
@@ -81,7 +82,11 @@ export interface HostUsage {
   bdevIos: number
   /** Submitters waiting for an I/O. */
   ioWaiters: number
-  /** Bytes of the DMA heap in use beyond what the host itself keeps. */
+  /** Pooled buffers lent. */
+  iobufs: number
+  /** Those who wait for one. */
+  iobufWaiters: number
+  /** Bytes of the DMA heap in use beyond what the host itself and its buffer pools keep. */
   dmaBytes: number
 }
 
@@ -101,6 +106,8 @@ export class Host {
   /** Keys of AES-XTS: the same as `accel.keys`. */
   readonly keys: CryptoKeys
   readonly dma: Dma
+  /** Buffers for I/O. */
+  readonly iobuf: Iobuf
   readonly registry = new BdevRegistry()
   readonly examine: Examine
   readonly waits: Waits
@@ -114,8 +121,6 @@ export class Host {
   readonly control = new BdevControl(this)
   /** Opens that wait for their bdev. @internal */
   readonly asyncOpens = new AsyncOpens(this)
-  #iobufSmallCacheSize = 128
-  #iobufLargeCacheSize = 16
   readonly #shared = new Map<SdkIoChannel, SharedResource>()
   readonly #unregistering = new Set<Promise<void>>()
   #initialised: Promise<boolean> | null = null
@@ -147,6 +152,7 @@ export class Host {
     )
     this.keys = this.accel.keys
     this.dma = createDma(this.heap)
+    this.iobuf = new Iobuf(this)
     this.appThread = this.createThread('app_thread')
   }
 
@@ -160,6 +166,7 @@ export class Host {
     }
     const thread = this.reactor.createThread(name)
     this.budget.addThread(thread)
+    this.iobuf.channelOf(thread)
     return thread
   }
 
@@ -200,7 +207,7 @@ export class Host {
   setOptions(options: BdevOptions): void {
     if (this.state !== 'startup') throw new BdevError('EBUSY', `options of the bdev layer: the host is ${this.state}; set them before init`)
     const { bdevIoPoolSize = this.budget.size, bdevIoCacheSize = this.budget.reservePerThread } = options
-    const { iobufSmallCacheSize = this.#iobufSmallCacheSize, iobufLargeCacheSize = this.#iobufLargeCacheSize } = options
+    const { iobufSmallCacheSize = this.iobuf.smallCacheSize, iobufLargeCacheSize = this.iobuf.largeCacheSize } = options
     for (const [name, value] of Object.entries({ bdevIoPoolSize, bdevIoCacheSize, iobufSmallCacheSize, iobufLargeCacheSize })) {
       if (!(Number.isSafeInteger(value) && value >= 0)) throw new BdevError('EINVAL', `options of the bdev layer: wanted ${name} to be an integer of 0 or more, found ${String(value)}`)
     }
@@ -215,8 +222,7 @@ export class Host {
       this.budget.resize(bdevIoPoolSize, bdevIoCacheSize, threads)
     }
     this.examine.auto = options.bdevAutoExamine ?? this.examine.auto
-    this.#iobufSmallCacheSize = iobufSmallCacheSize
-    this.#iobufLargeCacheSize = iobufLargeCacheSize
+    this.iobuf.setOptions({ smallCacheSize: iobufSmallCacheSize, largeCacheSize: iobufLargeCacheSize })
   }
 
   /**
@@ -336,7 +342,9 @@ export class Host {
       channels: this.registry.bdevs.reduce((sum, bdev) => sum + bdev.channels.length, 0),
       bdevIos: this.budget.size - credits,
       ioWaiters,
-      dmaBytes: this.heap.inUseBytes - this.#ownBytes - this.keys.scratchBytes,
+      iobufs: this.iobuf.inUse,
+      iobufWaiters: this.iobuf.waiters,
+      dmaBytes: this.heap.inUseBytes - this.#ownBytes - this.iobuf.heapBytes - this.keys.scratchBytes,
     }
   }
 
@@ -349,8 +357,8 @@ export class Host {
           bdev_io_pool_size: this.budget.size,
           bdev_io_cache_size: this.budget.reservePerThread,
           bdev_auto_examine: this.examine.auto,
-          iobuf_small_cache_size: this.#iobufSmallCacheSize,
-          iobuf_large_cache_size: this.#iobufLargeCacheSize,
+          iobuf_small_cache_size: this.iobuf.smallCacheSize,
+          iobuf_large_cache_size: this.iobuf.largeCacheSize,
         },
       },
     ]

@@ -34,6 +34,7 @@ export class ModuleHost implements BdevHost {
   get log() { return this.#module.log }
   get accel() { return this.#host.accel }
   get dma() { return this.#host.dma }
+  get iobuf() { return this.#host.iobuf }
   get appThread() { return this.#host.appThread }
 
   currentThread() {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import type { BdevIo as SdkBdevIo, ForwardCallback, Iov as SdkIov } from '@bdevkit/module-sdk'
+import type { AuxBufCallback, BdevIo as SdkBdevIo, DmaBuffer, ForwardCallback, GetBufCallback, Iov as SdkIov } from '@bdevkit/module-sdk'
 import { IoStatus } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { BdevChannel } from '../channel/bdev-channel.js'
 import type { DescChannel } from '../descriptor/desc-channel.js'
 import type { SpdkThread } from '../thread/thread.js'
+import { getAuxBuf, getBuf, type Bounce } from './io-buffer.js'
+import type { PoolBuffer } from './iobuf.js'
 import { completeUncommon, finishGuarded, finishIo, misuse } from './io-complete.js'
 import { freeUncommon } from './io-free.js'
 import { forwardIo } from './io-forward.js'
@@ -59,10 +61,16 @@ export const IoFlag = {
   Shadow: 4,
   /** Not to be used again: the module misbehaved with it. */
   Retire: 8,
-  /** An emulation's buffer is freed with it. */
+  /** A buffer of the pool is given back with it. */
   HasBuffer: 16,
   /** Details of a failure, or a count of retries, are set. */
   Details: 32,
+  /** The module works on a copy of the buffers until the I/O completes. */
+  Bounced: 64,
+  /** The module waits for a buffer. */
+  BufWait: 128,
+  /** Lent, HasLender or HasBuffer: a READ that came without buffers holds the memory that it was answered with. */
+  HoldsData: 19,
 } as const
 
 /**
@@ -109,6 +117,12 @@ export class BdevIo implements SdkBdevIo {
   forwardFn: ForwardCallback | null = null
   /** The child whose lent memory this I/O passes on. */
   lender: BdevIo | null = null
+  /** The pool's buffer that is given back with this I/O. */
+  buffer: PoolBuffer | null = null
+  /** What is kept of a bounced I/O; made at the first. */
+  bounce: Bounce | null = null
+  /** Whom to call when the buffer that it waits for is there. */
+  bufCb: GetBufCallback | AuxBufCallback | null = null
 
   constructor(pool: IoPool) {
     this.pool = pool
@@ -220,6 +234,18 @@ export class BdevIo implements SdkBdevIo {
 
   forwardThen(base: DescChannel, done: ForwardCallback, offsetBlocks = 0): void {
     forwardIo(this, base, done, offsetBlocks)
+  }
+
+  getBuf(lengthBytes: number, cb: GetBufCallback): void {
+    if (withModule(this)) getBuf(this, lengthBytes, cb)
+  }
+
+  getAuxBuf(cb: AuxBufCallback): void {
+    if (withModule(this)) getAuxBuf(this, cb)
+  }
+
+  putAuxBuf(buffer: DmaBuffer): void {
+    this.bdev.host.iobuf.put(buffer)
   }
 
   lend(buf: Uint8Array, off: number, lengthBytes: number): void {

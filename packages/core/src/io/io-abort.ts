@@ -5,6 +5,7 @@ import { ChannelFlag } from '../channel/bdev-channel.js'
 import { abortHeld } from '../lba-range/lba-range-lock.js'
 import { removeLimited } from '../qos/qos.js'
 import { IoPhase, type BdevIo } from './bdev-io.js'
+import { abortBufWait } from './io-buffer.js'
 import { failUnsubmitted, finishLater, readTick, sendToModule } from './io-submit.js'
 import { queueIoWaiter, removeIoWaiters } from './io-wait.js'
 
@@ -38,6 +39,8 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
     if (at.type === IoType.Abort || at.type === IoType.Reset) refused = true
     else if (at.phase === IoPhase.Framework && (ch.shared.remove(at) || removeLimited(ch, at))) {
       finishLater(at, IoStatus.Aborted)
+      aborted = true
+    } else if (abortBufWait(at)) {
       aborted = true
     } else if (at.phase === IoPhase.Framework) {
       // Made of children: they are aborted, and the parent fails with them.

@@ -5,6 +5,7 @@ import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
 import { lockedChannelFinished } from '../lba-range/lba-range-lock.js'
 import { STAT_INDEX, Stat, TICK_RATE, countError, countSuccess } from '../stat/io-stat.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
+import { endBounce } from './io-buffer.js'
 import { resetCompleted } from './io-reset.js'
 import { restoreBuffers } from './io-strict.js'
 import { readTick } from './io-submit.js'
@@ -58,6 +59,7 @@ export function finishGuarded(io: BdevIo): void {
 /** Something special goes on with the channel. */
 function finishUncommon(io: BdevIo, ok: boolean): void {
   const ch = io.ch
+  if ((io.flags & IoFlag.Bounced) !== 0) endBounce(io)
   if ((io.flags & IoFlag.Shadow) !== 0) restoreBuffers(io)
   try {
     io.cb(io, ok, io.cbArg)

@@ -4,6 +4,8 @@ import type { DmaBuffer } from '@bdevkit/module-sdk'
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { CHILDREN_IN_FLIGHT } from '../limits.js'
 import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
+import { waitForBuffer } from './io-buffer.js'
+import type { PoolBuffer } from './iobuf.js'
 import { finishLater, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
 
@@ -87,17 +89,35 @@ function zeroesWritten(child: BdevIo, success: boolean, io: BdevIo): void {
   }
 }
 
-/** A COMPARE as a read into the framework's memory. */
+/** A COMPARE as reads into one buffer of the pool. */
+interface CompareParts {
+  readonly buffer: PoolBuffer
+  doneBlocks: number
+}
+
 function startCompare(io: BdevIo): void {
-  const host = io.bdev.host
-  const buffer = host.dma.alloc(io.numBlocks * io.bdev.blockSizeBytes, Math.max(64, io.bdev.requiredAlignmentBytes))
-  if (buffer === undefined) {
-    io.setErrno(-ERRNO.ENOMEM)
-    finishLater(io, IoStatus.AioError)
+  const { ch } = io
+  const blockBytes = io.bdev.blockSizeBytes
+  const most = Math.max(blockBytes, ch.iobuf.large.pool.sizeBytes)
+  const lengthBytes = Math.min(io.numBlocks * blockBytes, most)
+  if (!ch.iobuf.serves(lengthBytes)) {
+    io.bdev.host.log.error(`COMPARE on bdev "${io.bdev.name}": wanted a buffer of one block of ${blockBytes} bytes, found large ones of ${ch.iobuf.large.pool.sizeBytes}; raise large_bufsize (iobuf_set_options)`)
+    finishLater(io, IoStatus.Failed)
     return
   }
-  io.parts = buffer
-  io.flags |= IoFlag.HasBuffer
+  const buffer = ch.iobuf.cacheFor(lengthBytes).get(lengthBytes)
+  if (buffer === null) waitForBuffer(io, lengthBytes, compareWith)
+  else compareWith(io, buffer)
+}
+
+function compareWith(io: BdevIo, buffer: PoolBuffer | null): void {
+  io.flags &= ~IoFlag.BufWait
+  if (buffer === null) {
+    finishLater(io, IoStatus.Aborted)
+    return
+  }
+  const parts: CompareParts = { buffer, doneBlocks: 0 }
+  io.parts = parts
   readToCompare(io)
 }
 
@@ -107,27 +127,51 @@ function readToCompare(io: BdevIo): void {
     queueIoWaiter(io.ch.thread, { fn: readToCompare, arg: io, next: null, parent: null })
     return
   }
-  const buffer = io.parts as DmaBuffer
+  const { buffer, doneBlocks } = io.parts as CompareParts
+  const blockBytes = io.bdev.blockSizeBytes
   const iov = child.own[0]!
+  child.type = IoType.Read
+  child.offsetBlocks = io.offsetBlocks + doneBlocks
+  child.numBlocks = Math.min(io.numBlocks - doneBlocks, Math.max(1, Math.floor(buffer.len / blockBytes)))
   iov.buf = buffer.buf
   iov.off = buffer.off
-  iov.len = buffer.len
-  child.type = IoType.Read
-  child.offsetBlocks = io.offsetBlocks
-  child.numBlocks = io.numBlocks
+  iov.len = child.numBlocks * blockBytes
   child.cb = compareRead
   submitIo(child)
 }
 
 function compareRead(child: BdevIo, success: boolean, io: BdevIo): void {
-  const buffer = io.parts as DmaBuffer
+  const parts = io.parts as CompareParts
   let status: number = IoStatus.Failed
-  if (success) {
-    const same = io.bdev.host.accel.compareIovs(io.iovs, io.iovCnt, buffer.buf, buffer.off, buffer.len) < 0
-    status = same ? IoStatus.Success : IoStatus.Miscompare
-  }
+  if (success) status = sameData(child, io, parts) ? IoStatus.Success : IoStatus.Miscompare
+  parts.doneBlocks += child.numBlocks
   child.free()
+  if (status === IoStatus.Success && parts.doneBlocks < io.numBlocks) {
+    readToCompare(io)
+    return
+  }
+  io.parts = null
+  parts.buffer.owner!.give(parts.buffer)
   finishLater(io, status)
+}
+
+/** Whether what `child` has read is what `io` brought for that part of its range. */
+function sameData(child: BdevIo, io: BdevIo, { buffer, doneBlocks }: CompareParts): boolean {
+  const { accel } = io.bdev.host
+  const blockBytes = io.bdev.blockSizeBytes
+  let skip = doneBlocks * blockBytes
+  let left = child.numBlocks * blockBytes
+  let at = buffer.off
+  for (let i = 0; i < io.iovCnt && left > 0; i++) {
+    const iov = io.iovs[i]!
+    const from = Math.min(skip, iov.len)
+    skip -= from
+    const length = Math.min(iov.len - from, left)
+    if (length > 0 && accel.compare(iov.buf, iov.off + from, buffer.buf, at, length) >= 0) return false
+    at += length
+    left -= length
+  }
+  return true
 }
 
 /** A child on the same channel, its argument the parent and its buffer its own element; `null` where no I/O is left. */

@@ -85,7 +85,7 @@ function callForwardFn(child: BdevIo, success: boolean, parent: BdevIo): void {
     return
   }
   parent.phase = IoPhase.Outstanding
-  const lent = success && (child.flags & (IoFlag.Lent | IoFlag.HasLender)) !== 0
+  const lent = success && (child.flags & IoFlag.HoldsData) !== 0
   if (lent) passLentOn(child, parent)
   try {
     const returned: unknown = child.forwardFn!(child, parent)
@@ -111,9 +111,9 @@ function refuseAnswer(parent: BdevIo, returned: unknown): void {
   callbackThrew(parent, new TypeError('it returned a promise: it must return nothing, and complete the parent now or by a later callback'))
 }
 
-/** Lent memory goes on to the parent; the child that answers for it is freed with the parent. */
+/** The memory that a READ without buffers was answered with goes on to the parent; the child that answers for it is freed with the parent. */
 function passLentOn(child: BdevIo, parent: BdevIo): void {
-  if ((child.flags & (IoFlag.Lent | IoFlag.HasLender)) === 0) {
+  if ((child.flags & IoFlag.HoldsData) === 0) {
     child.free()
     return
   }

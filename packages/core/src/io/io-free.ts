@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import type { DmaBuffer } from '@bdevkit/module-sdk'
 import { ChannelFlag } from '../channel/bdev-channel.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { trapFields } from './io-strict.js'
@@ -24,8 +23,9 @@ export function freeUncommon(io: BdevIo): void {
     lender.free()
   }
   if ((flags & IoFlag.HasBuffer) !== 0) {
-    ch.bdev.host.dma.free(io.parts as DmaBuffer)
-    io.parts = null
+    const buffer = io.buffer!
+    io.buffer = null
+    buffer.owner!.give(buffer)
   }
   if ((flags & IoFlag.Lent) !== 0) {
     ch.lent--

@@ -6,6 +6,7 @@ import { walkChannels } from '../channel/walk-channels.js'
 import { RESET_POLL_US } from '../limits.js'
 import { abortLimited } from '../qos/qos.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
+import { abortBufWaits } from './io-buffer.js'
 import { finishLater, sendToModule } from './io-submit.js'
 
 /**
@@ -31,6 +32,7 @@ export function startReset(io: BdevIo): void {
 function freeze(ch: BdevChannel): void {
   ch.flags |= ChannelFlag.Reset
   ch.shared.abortQueued(ch)
+  abortBufWaits(ch)
   if ((ch.flags & ChannelFlag.Qos) !== 0) abortLimited(ch)
 }
 

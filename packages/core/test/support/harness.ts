@@ -175,4 +175,4 @@ export async function codeOf(fn: () => unknown): Promise<string> {
 }
 
 /** All counts of `usage` at zero. */
-export const NOTHING_IN_USE = { bdevs: 0, descriptors: 0, channels: 0, bdevIos: 0, ioWaiters: 0, dmaBytes: 0 }
+export const NOTHING_IN_USE = { bdevs: 0, descriptors: 0, channels: 0, bdevIos: 0, ioWaiters: 0, iobufs: 0, iobufWaiters: 0, dmaBytes: 0 }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import type { AuxBufCallback, GetBufCallback } from '@bdevkit/module-sdk'
+import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
+import { FOREIGN_ALIGN_BYTES, IOBUF_ALIGN_BYTES } from '../limits.js'
+import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
+import type { BufferWaiter, PoolBuffer } from './iobuf.js'
+import { submitReturned, submitThrew } from './io-submit.js'
+
+/** The buffers of an I/O while its module works on a copy of them. */
+export class Bounce {
+  /** The copy. */
+  readonly iovs: readonly Iov[]
+  readonly iov: Iov
+  buffer: PoolBuffer | null = null
+  /** The submitter's own. */
+  origIovs: readonly Iov[]
+  origIovCnt = 0
+
+  constructor(io: BdevIo) {
+    this.iov = new Iov(io.own[0]!.buf, 0, 0)
+    this.iovs = [this.iov]
+    this.origIovs = this.iovs
+  }
+}
+
+/**
+ * What `BdevIo.getBuf` does: a READ that came without buffers gets one until it is freed; buffers that are not aligned as
+ * the bdev requires are replaced by a copy until it completes. Waits where there is none.
+ */
+export function getBuf(io: BdevIo, lengthBytes: number, cb: GetBufCallback): void {
+  const ch = io.ch
+  const align = ch.bdev.requiredAlignmentBytes
+  if (io.iovCnt !== 0 && (align === 1 || isAligned(io, align))) {
+    cb(ch.moduleCtx, io, true)
+    return
+  }
+  const dataBytes = io.numBlocks * io.bdev.blockSizeBytes
+  if (lengthBytes < dataBytes) throw new RangeError(`getBuf: wanted at least the ${dataBytes} bytes of the I/O, found ${lengthBytes}`)
+  const wantBytes = lengthBytes + slackBytes(align)
+  if (!ch.iobuf.serves(wantBytes)) {
+    ch.bdev.module.log.error(`module "${ch.bdev.module.name}" asked for a buffer of ${wantBytes} bytes for bdev "${ch.bdev.name}", more than the pool has (iobuf_set_options); register maxRwSizeBlocks`)
+    cb(ch.moduleCtx, io, false)
+    return
+  }
+  const buffer = ch.iobuf.cacheFor(wantBytes).get(wantBytes)
+  if (buffer !== null) {
+    use(io, buffer, align)
+    cb(ch.moduleCtx, io, true)
+    return
+  }
+  io.bufCb = cb
+  waitForBuffer(io, wantBytes, bufferCame)
+}
+
+/** What `BdevIo.getAuxBuf` does. */
+export function getAuxBuf(io: BdevIo, cb: AuxBufCallback): void {
+  const ch = io.ch
+  const wantBytes = io.numBlocks * io.bdev.blockSizeBytes
+  const buffer = ch.iobuf.serves(wantBytes) ? ch.iobuf.cacheFor(wantBytes).get(wantBytes) : null
+  if (buffer !== null || !ch.iobuf.serves(wantBytes)) {
+    cb(ch.moduleCtx, io, buffer)
+    return
+  }
+  io.bufCb = cb
+  waitForBuffer(io, wantBytes, auxBufferCame)
+}
+
+/** The slack that an alignment beyond that of the pool takes. */
+function slackBytes(align: number): number {
+  return align > IOBUF_ALIGN_BYTES ? align - 1 : 0
+}
+
+/** Whether each element begins where the bdev requires it. Where memory of others lies is not known, but for a few bytes. */
+function isAligned(io: BdevIo, align: number): boolean {
+  const heap = io.bdev.host.heap.u8
+  for (let i = 0; i < io.iovCnt; i++) {
+    const { buf, off } = io.iovs[i]!
+    if (buf === heap ? (off & (align - 1)) !== 0 : align > FOREIGN_ALIGN_BYTES || ((buf.byteOffset + off) & (align - 1)) !== 0) return false
+  }
+  return true
+}
+
+function use(io: BdevIo, buffer: PoolBuffer, align: number): void {
+  const ch = io.ch
+  const lengthBytes = io.numBlocks * io.bdev.blockSizeBytes
+  const off = buffer.off + (-buffer.off & (align - 1))
+  if (io.iovCnt === 0) {
+    const own = io.own[0]!
+    own.buf = buffer.buf
+    own.off = off
+    own.len = lengthBytes
+    io.iovs = io.own
+    io.iovCnt = 1
+    io.buffer = buffer
+    io.flags |= IoFlag.HasBuffer
+    return
+  }
+  const bounce = (io.bounce ??= new Bounce(io))
+  const { iov } = bounce
+  iov.buf = buffer.buf
+  iov.off = off
+  iov.len = lengthBytes
+  bounce.buffer = buffer
+  bounce.origIovs = io.iovs
+  bounce.origIovCnt = io.iovCnt
+  if (io.type !== IoType.Read) ch.bdev.host.accel.copyFromIovs(buffer.buf, off, io.iovs, io.iovCnt, lengthBytes)
+  io.iovs = bounce.iovs
+  io.iovCnt = 1
+  io.flags |= IoFlag.Bounced
+  ch.bounced++
+  ch.flags |= ChannelFlag.Bounced
+}
+
+/** The I/O has completed: the submitter gets its own buffers back, with what was read. */
+export function endBounce(io: BdevIo): void {
+  const ch = io.ch
+  const bounce = io.bounce!
+  const { iov } = bounce
+  if (io.type === IoType.Read && io.status === IoStatus.Success) {
+    ch.bdev.host.accel.copyToIovs(bounce.origIovs, bounce.origIovCnt, iov.buf, iov.off, iov.len)
+  }
+  io.iovs = bounce.origIovs
+  io.iovCnt = bounce.origIovCnt
+  io.flags &= ~IoFlag.Bounced
+  if (--ch.bounced === 0) ch.flags &= ~ChannelFlag.Bounced
+  const buffer = bounce.buffer!
+  bounce.buffer = null
+  buffer.owner!.give(buffer)
+}
+
+/** Queues `io` for a buffer; ABORT and RESET find it there. `fn` clears `BufWait`. */
+export function waitForBuffer(io: BdevIo, lengthBytes: number, fn: (io: BdevIo, buffer: PoolBuffer | null) => void): void {
+  io.flags |= IoFlag.BufWait
+  io.ch.iobuf.cacheFor(lengthBytes).wait({ fn, arg: io, lengthBytes, next: null, buffer: null })
+}
+
+function bufferCame(io: BdevIo, buffer: PoolBuffer | null): void {
+  if (buffer !== null) use(io, buffer, io.bdev.requiredAlignmentBytes)
+  goOn(io, buffer !== null)
+}
+
+function auxBufferCame(io: BdevIo, buffer: PoolBuffer | null): void {
+  goOn(io, buffer)
+}
+
+/** Calls the module that waited, as it would have been called at once. */
+function goOn(io: BdevIo, answer: unknown): void {
+  const cb = io.bufCb as (channelCtx: unknown, io: BdevIo, answer: unknown) => unknown
+  io.bufCb = null
+  io.flags &= ~IoFlag.BufWait
+  try {
+    const returned = cb(io.ch.moduleCtx, io, answer)
+    if (returned !== undefined) submitReturned(io, returned)
+  } catch (thrown) {
+    submitThrew(io, thrown)
+  }
+}
+
+/** Ends the wait of an I/O for a buffer: its module is told by message that there is none. Returns whether it waited. */
+export function abortBufWait(io: BdevIo): boolean {
+  if ((io.flags & IoFlag.BufWait) === 0) return false
+  const waiter = io.ch.iobuf.small.unwait(isFor, io) ?? io.ch.iobuf.large.unwait(isFor, io)
+  if (waiter === null) return false
+  io.ch.thread.sendMsg(giveUp, waiter)
+  return true
+}
+
+/** Ends every such wait of a channel. */
+export function abortBufWaits(ch: BdevChannel): void {
+  for (let io = ch.submitted.next!; io !== ch.submitted; io = io.next!) abortBufWait(io)
+}
+
+function isFor(waiter: BufferWaiter, io: BdevIo): boolean {
+  return waiter.arg === io
+}
+
+function giveUp(waiter: BufferWaiter): void {
+  waiter.fn(waiter.arg, null)
+}
