@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w]
-//   KIND: null, malloc; delay0 (0 µs) and error (no rule), each on malloc; mirror (on two null bdevs), transform (on a null
-//   bdev); LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the
-//   framework has seen many shapes. Prints one JSON line {"iops","ns","bytesPerIo"}; iops counts per second of the main thread on a
-//   core; bytesPerIo is what the JavaScript heap grew by, -1 where a collection hid it.
+// On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w] [IO_BYTES]
+//   KIND: null, malloc; split (into one part), delay0 (0 µs), error (no rule) and crypto (AES-128-XTS; crypto4k: in blocks of 4096
+//   bytes), each on malloc; mirror (on two null bdevs), transform (on a null bdev); LAYERS: passthru bdevs on top. Twelve
+//   other module types run first, so that every call site of the framework has seen many shapes. Prints one JSON line
+//   {"iops","ns","gbPerS","bytesPerIo"}; iops counts per second of the main thread on a core; bytesPerIo is what the JavaScript
+//   heap grew by, -1 where a collection hid it.
 import { readFileSync } from 'node:fs'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { createHost } from '@bdevkit/core'
+import crypto from '@bdevkit/modules-crypto'
 import delay from '@bdevkit/modules-delay'
 import error from '@bdevkit/modules-error'
 import malloc from '@bdevkit/modules-malloc'
 import nullModule from '@bdevkit/modules-null'
 import passthru from '@bdevkit/modules-passthru'
+import split from '@bdevkit/modules-split'
 import { loadOutside } from './outside.mjs'
 import { pollute, useGenerated } from './pollute.mjs'
 
-const [kind = 'null', layers = '0', queueDepth = '32', seconds = '1', direction = 'r'] = process.argv.slice(2)
-const IO_BYTES = 4096
-const BLOCK_BYTES = 512
+const [kind = 'null', layers = '0', queueDepth = '32', seconds = '1', direction = 'r', ioBytes = '4096'] = process.argv.slice(2)
+const IO_BYTES = Number(ioBytes)
+const BLOCK_BYTES = kind === 'crypto4k' ? 4096 : 512
 const DISK_BYTES = 64 << 20
 const BLOCKS = IO_BYTES / BLOCK_BYTES
 const SLOTS = DISK_BYTES / IO_BYTES
 const WARM_MS = 350
 
 const host = createHost({ log: (level, source, message) => level === 'error' && console.error(`${source}: ${message}`) })
-for (const module of [nullModule, malloc, passthru, delay, error]) host.use(module)
-const onMalloc = ['malloc', 'delay0', 'error'].includes(kind)
+for (const module of [nullModule, malloc, passthru, delay, error, split, crypto]) host.use(module)
+const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k'].includes(kind)
 for (const module of await loadOutside(['mirror', 'transform'])) host.use(module)
 const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
 await host.init()
@@ -45,6 +48,11 @@ if (kind === 'mirror') {
 } else if (kind === 'error') {
   await call('bdev_error_create', { base_name: 'base' })
   top = 'EE_base'
+} else if (kind === 'split') {
+  ;[top] = await call('bdev_split_create', { base_bdev: 'base', split_count: 1 })
+} else if (kind.startsWith('crypto')) {
+  host.keys.create({ name: 'key0', cipher: 'AES_XTS', key: '00112233445566778899aabbccddeeff', key2: 'ffeeddccbbaa99887766554433221100' })
+  top = await call('bdev_crypto_create', { base_bdev_name: 'base', name: 'top', key_name: 'key0' })
 }
 for (let i = 0; i < Number(layers); i++) {
   await call('bdev_passthru_create', { name: `pt${i}`, base_bdev_name: top })
@@ -102,7 +110,7 @@ function tick() {
     } else {
       const iops = ((done - startDone) / (cpuMs() - startCpu)) * 1000
       const grown = (process.memoryUsage().heapUsed - startHeap) / (done - startDone)
-      console.log(JSON.stringify({ iops: Math.round(iops), ns: Number((1e9 / iops).toFixed(1)), bytesPerIo: collections > 0 ? -1 : Number(grown.toFixed(2)) }))
+      console.log(JSON.stringify({ iops: Math.round(iops), ns: Number((1e9 / iops).toFixed(1)), gbPerS: Number(((iops * IO_BYTES) / 1e9).toFixed(3)), bytesPerIo: collections > 0 ? -1 : Number(grown.toFixed(2)) }))
       process.exit(0)
     }
   }

@@ -119,7 +119,7 @@ export class XtsEngine {
       view = this.#u8.subarray(this.#inputs, this.#inputs + units * CIPHER_BLOCK_BYTES) // cold: kept
       this.#inputViews[units] = view
     }
-    this.#u8.set(cipher.update(view), this.#tweaks)
+    cipher.update(view, this.#u8, this.#tweaks)
   }
 
   #transform(queue: XtsQueue, cipher: EcbCipher, unitBytes: number): void {
@@ -179,7 +179,7 @@ export class XtsEngine {
       view = this.#u8.subarray(this.#white, this.#white + filled) // cold: kept
       this.#whiteViews[blocks] = view
     }
-    this.#u8.set(cipher.update(view), this.#out)
+    cipher.update(view, this.#u8, this.#out)
     const kernels = this.#kernels
     let at = 0
     for (let i = 0; i < this.#pieces; i++) {
