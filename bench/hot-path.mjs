@@ -110,7 +110,9 @@ function tick() {
     } else {
       const iops = ((done - startDone) / (cpuMs() - startCpu)) * 1000
       const grown = (process.memoryUsage().heapUsed - startHeap) / (done - startDone)
-      console.log(JSON.stringify({ iops: Math.round(iops), ns: Number((1e9 / iops).toFixed(1)), gbPerS: Number(((iops * IO_BYTES) / 1e9).toFixed(3)), bytesPerIo: collections > 0 ? -1 : Number(grown.toFixed(2)) }))
+      const fixed = (value, digits) => Number(value.toFixed(digits))
+      const speed = { iops: Math.round(iops), ns: fixed(1e9 / iops, 1), gbPerS: fixed((iops * IO_BYTES) / 1e9, 3) }
+      console.log(JSON.stringify({ ...speed, bytesPerIo: collections > 0 ? -1 : fixed(grown, 2) }))
       process.exit(0)
     }
   }
