@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
+import { Dif } from './dif.js'
 import { ForeignBuffers, refuseShortIovs } from './foreign.js'
 import { kernelsOf } from './heap.js'
 import type { DmaHeap } from './heap.js'
-import { CRC32C_TABLES, RESERVED_BYTES } from './layout.js'
+import { CRC16_TABLES, CRC32C_TABLES, RESERVED_BYTES } from './layout.js'
 import type { Kernels } from './wasm.js'
 
 /** An element of a scatter-gather list: `len` bytes at offset `off` of `buf`. Made once and reused. */
@@ -31,6 +32,8 @@ export function crc32cFinal(crc: number): number {
  * has changed (the iovec forms stop at the element that is wrong). To be called on the thread that owns the heap.
  */
 export class Accel {
+  /** Protection information: T10 DIF and DIX. */
+  readonly dif: Dif
   private readonly u8: Uint8Array
   private readonly end: number
   private readonly kernels: Kernels
@@ -41,6 +44,7 @@ export class Accel {
     this.end = heap.sizeBytes
     this.kernels = kernelsOf(heap)
     this.foreign = new ForeignBuffers(heap.u8, this.kernels)
+    this.dif = new Dif(this, heap.u8, this.kernels, this.foreign)
   }
 
   /** memmove: the ranges may overlap. */
@@ -128,6 +132,17 @@ export class Accel {
   crc32c(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number {
     if (this.inHeap(buf, off, lengthBytes)) return this.kernels.crc32c(CRC32C_TABLES, seed, off, lengthBytes) >>> 0
     return this.foreign.crc32c(seed, buf, off, lengthBytes)
+  }
+
+  /** CRC-16 of T10 DIF, from `seed` (0 for a whole run); a run may be cut anywhere. So does `spdk_crc16_t10dif`. */
+  crc16T10dif(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number {
+    if (this.inHeap(buf, off, lengthBytes)) return this.kernels.crc16(CRC16_TABLES, seed & 0xffff, off, lengthBytes)
+    return this.foreign.crc16T10dif(seed, buf, off, lengthBytes)
+  }
+
+  /** CRC-64/NVME, from `seed` (0 for a whole run), which is a checksum, so that a run may be cut anywhere. So does `spdk_crc64_nvme`. */
+  crc64Nvme(seed: bigint, buf: Uint8Array, off: number, lengthBytes: number): bigint {
+    return this.foreign.crc64Nvme(seed, buf, off, lengthBytes)
   }
 
   /** Scatter: `lengthBytes` of `src` into the first of `iovs`, in order. @throws RangeError also when they are too short. */

@@ -2,7 +2,7 @@
 // Off the fast path: buffers outside memory 0, and ranges that do not fit. A buffer that a kernel needs is staged, that
 // is copied through the heap's own page in pieces. Every function checks its ranges first and then touches the bytes, so
 // a refused call has changed nothing.
-import { CRC32C_TABLES, RESERVED_BYTES, STAGE_A, STAGE_B, STAGE_BYTES } from './layout.js'
+import { CRC16_TABLES, CRC32C_TABLES, CRC64_TABLES, RESERVED_BYTES, STAGE_A, STAGE_B, STAGE_BYTES } from './layout.js'
 import * as reference from './reference.js'
 import type { Kernels } from './wasm.js'
 
@@ -70,6 +70,34 @@ export class ForeignBuffers {
       crc = this.kernels.crc32c(CRC32C_TABLES, crc, this.stage(STAGE_A, buf, off + done, n), n)
     }
     return crc >>> 0
+  }
+
+  crc16T10dif(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number {
+    this.check('crc16T10dif', 'buffer', buf, off, lengthBytes)
+    let crc = seed & 0xffff
+    for (let done = 0; done < lengthBytes; done += STAGE_BYTES) {
+      const n = Math.min(STAGE_BYTES, lengthBytes - done)
+      crc = this.kernels.crc16(CRC16_TABLES, crc, this.stage(STAGE_A, buf, off + done, n), n)
+    }
+    return crc
+  }
+
+  crc64Nvme(seed: bigint, buf: Uint8Array, off: number, lengthBytes: number): bigint {
+    this.check('crc64Nvme', 'buffer', buf, off, lengthBytes)
+    let crc = ~seed
+    for (let done = 0; done < lengthBytes; done += STAGE_BYTES) {
+      const n = Math.min(STAGE_BYTES, lengthBytes - done)
+      crc = this.kernels.crc64(CRC64_TABLES, crc, this.stage(STAGE_A, buf, off + done, n), n)
+    }
+    return BigInt.asUintN(64, ~crc)
+  }
+
+  /** Takes a run into the guard that is under way (kernels/guard.ts). The range has been checked. */
+  guardUpdate(buf: Uint8Array, off: number, lengthBytes: number): void {
+    for (let done = 0; done < lengthBytes; done += STAGE_BYTES) {
+      const n = Math.min(STAGE_BYTES, lengthBytes - done)
+      this.kernels.guardUpdate(this.stage(STAGE_A, buf, off + done, n), n)
+    }
   }
 
   /** @throws RangeError unless `off` and `lengthBytes` name bytes of `buf` that a caller may use. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { RangeAllocator } from './allocator.js'
-import { CRC32C_TABLES, RESERVED_BYTES } from './layout.js'
+import { CRC16_TABLES, CRC32C_TABLES, CRC64_TABLES, GUARD_OUT, RESERVED_BYTES } from './layout.js'
 import { WASM_PAGE_BYTES, WASM_PAGES_MAX, instantiateKernels, reserveMemory } from './wasm.js'
 import type { Kernels, SharedMemory } from './wasm.js'
 
@@ -94,6 +94,7 @@ export class DmaHeap {
     this.ranges = new RangeAllocator(RESERVED_BYTES / UNIT_BYTES, (this.sizeBytes - RESERVED_BYTES) / UNIT_BYTES)
     this.#kernels = instantiateKernels(memory)
     this.#kernels.crc32cInit(CRC32C_TABLES)
+    this.#kernels.guardInit(CRC32C_TABLES, CRC16_TABLES, CRC64_TABLES, GUARD_OUT)
   }
 
   /** Bytes handed out of memory 0, by `alloc` and `allocBulk`, in whole cache lines. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 export { Accel, CRC32C_INITIAL, crc32cFinal } from './accel.js'
 export type { Iov } from './accel.js'
+export { Dif } from './dif.js'
+export { DifContext } from './dif-context.js'
 export { builtinCiphers } from './ciphers.js'
 export type { CipherProvider, EcbCipher } from './ciphers.js'
 export { DmaHeap } from './heap.js'

@@ -49,3 +49,31 @@ export function crc32c(seed: number, buf: Uint8Array, off: number, lengthBytes: 
   }
   return crc >>> 0
 }
+
+/** Bit by bit: polynomial 0x8bb7, most significant bit first, no inversion. */
+export function crc16T10dif(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number {
+  let crc = seed
+  for (let i = 0; i < lengthBytes; i++) {
+    crc ^= buf[off + i]! << 8
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x8bb7) & 0xffff : crc << 1
+  }
+  return crc
+}
+
+/** Bit by bit: reflected polynomial 0x9a6c9329ac4bc9b5, inverted before and after. The register in two halves. */
+export function crc64Nvme(seed: bigint, buf: Uint8Array, off: number, lengthBytes: number): bigint {
+  let high = ~Number(seed >> 32n)
+  let low = ~Number(seed & 0xffff_ffffn)
+  for (let i = 0; i < lengthBytes; i++) {
+    low ^= buf[off + i]!
+    for (let bit = 0; bit < 8; bit++) {
+      const out = low & 1
+      low = (low >>> 1) | (high << 31)
+      high >>>= 1
+      if (out === 0) continue
+      high ^= 0x9a6c9329
+      low ^= 0xac4bc9b5
+    }
+  }
+  return (BigInt(~high >>> 0) << 32n) | BigInt(~low >>> 0)
+}

@@ -20,6 +20,13 @@ export interface Kernels {
   xor4(dst: number, a: number, b: number, c: number, e: number, n: number): void
   crc32cInit(tables: number): void
   crc32c(tables: number, crc: number, p: number, n: number): number
+  crc16(tables: number, crc: number, p: number, n: number): number
+  crc64(tables: number, crc: bigint, p: number, n: number): bigint
+  guardInit(crc32cTables: number, crc16Tables: number, crc64Tables: number, guardOut: number): void
+  guardStart(piFormat: number): void
+  guardUpdate(p: number, n: number): void
+  guardEnd(): void
+  guardOf(piFormat: number, p: number, n: number): void
   xtsTweaks(dst: number, lo: number, hi: number, units: number, mode: number): void
   xtsXor(dst: number, src: number, stream: number, tweaks: number, unitBytes: number, units: number): void
 }

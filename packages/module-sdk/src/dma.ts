@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CryptoKeys } from './crypto.js'
+import type { Dif } from './dif.js'
 
 /**
  * One element of a scatter list: `len` bytes at `off` in `buf`. Its object is reused, so keep the fields and not the
@@ -97,6 +98,8 @@ export interface Accel {
   fillIovs(iovs: readonly Iov[], iovCnt: number, value: number): void
   /** Index of the first byte of the elements that differs from `buf`, -1 where all are equal. */
   compareIovs(iovs: readonly Iov[], iovCnt: number, buf: Uint8Array, off: number, lengthBytes: number): number
+  /** Protection information of blocks: T10 DIF and DIX. */
+  readonly dif: Dif
   /** Keys of AES-XTS, and by them encryption and decryption. */
   readonly keys: CryptoKeys
 }
