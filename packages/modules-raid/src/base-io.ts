@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// I/O of the control plane to one member: a promise each.
+import { BdevError, ERRNO, IO_TYPE_NAMES, IoStatus, IoType } from '@bdevkit/module-sdk'
+import type { DescChannel, IoCallback } from '@bdevkit/module-sdk'
+
+/** Submits by `submit` and waits for the end; where the pool is empty, it waits first. @throws BdevError EIO it failed. */
+function carryOut(leg: DescChannel, type: IoType, submit: (cb: IoCallback<null>) => number): Promise<void> {
+  const what = `${IO_TYPE_NAMES[type]} of bdev "${leg.bdev.name}"`
+  return new Promise((resolve, reject) => {
+    const start = (): void => {
+      const rc = submit((io, success) => {
+        const { status } = io
+        io.free()
+        if (success) resolve()
+        else reject(new BdevError('EIO', `${what}: it ended with status ${statusName(status)}`))
+      })
+      if (rc === 0) return
+      if (rc !== -ERRNO.ENOMEM) reject(new BdevError('EIO', `${what}: it was refused with ${rc}`))
+      else if (leg.queueIoWait({ fn: start, arg: undefined }) !== 0) start()
+    }
+    leg.thread.execMsg(start, undefined)
+  })
+}
+
+function statusName(status: number): string {
+  return Object.entries(IoStatus).find(([, value]) => value === status)?.[0] ?? String(status)
+}
+
+export function readBase(leg: DescChannel, buf: Uint8Array, off: number, offsetBlocks: number, numBlocks: number): Promise<void> {
+  return carryOut(leg, IoType.Read, cb => leg.readBlocks(buf, off, offsetBlocks, numBlocks, cb, null))
+}
+
+export function writeBase(leg: DescChannel, buf: Uint8Array, off: number, offsetBlocks: number, numBlocks: number): Promise<void> {
+  return carryOut(leg, IoType.Write, cb => leg.writeBlocks(buf, off, offsetBlocks, numBlocks, cb, null))
+}
+
+/** Makes what was written last, where the member has a FLUSH. */
+export async function flushBase(leg: DescChannel): Promise<void> {
+  if (!leg.bdev.ioTypeSupported(IoType.Flush)) return
+  await carryOut(leg, IoType.Flush, cb => leg.flushBlocks(0, leg.bdev.numBlocks, cb, null))
+}

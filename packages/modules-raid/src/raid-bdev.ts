@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+import { BdevError, IoType } from '@bdevkit/module-sdk'
+import type { Bdev, BdevFnTable, BdevHost, IoDevice, JsonObject, RpcCall } from '@bdevkit/module-sdk'
+import { levelsByNumber, type RaidLevelEntry } from './levels/index.js'
+import type { RaidLevel } from './levels/level.js'
+import { RaidChannel } from './raid-channel.js'
+import type { RaidIo } from './raid-io.js'
+import { destructRaid, failMembers } from './raid-leave.js'
+import { RaidMember } from './raid-member.js'
+import type { RaidModule } from './raid-module.js'
+import { Repairs, type Rebuild } from './raid-process.js'
+import { NAME_BYTES, type Superblock } from './superblock.js'
+
+/** `enum raid_bdev_state`, by the names of the RPC. */
+export type RaidState = 'online' | 'configuring' | 'offline'
+
+/** What an array is made of. */
+export interface RaidSpec {
+  readonly name: string
+  readonly level: number
+  readonly stripSizeKb: number
+  readonly numMembers: number
+  readonly superblock: boolean
+  /** Default: random. */
+  readonly uuid?: string
+}
+
+const NO_UUID = '00000000-0000-0000-0000-000000000000'
+
+/** Refuses what no array can be. @throws BdevError EINVAL. */
+function levelFor(spec: RaidSpec): RaidLevelEntry {
+  const refuse = (why: string): never => {
+    throw new BdevError('EINVAL', `raid bdev "${spec.name}": ${why}`)
+  }
+  if (Buffer.byteLength(spec.name) >= NAME_BYTES) refuse(`wanted a name of at most ${NAME_BYTES - 1} bytes`)
+  const entry = levelsByNumber.get(spec.level) ?? refuse(`there is no raid level ${spec.level}`)
+  const { level } = entry
+  const kb = spec.stripSizeKb
+  if (!level.striped && kb !== 0) refuse(`${level.name} has no strips, but strip_size_kb is ${kb}; leave it out`)
+  if (level.striped && (kb === 0 || (kb & (kb - 1)) !== 0)) refuse(`wanted strip_size_kb to be a power of two, found ${kb}`)
+  if (spec.numMembers < level.membersMin) refuse(`${level.name} needs ${level.membersMin} base bdevs or more, found ${spec.numMembers}`)
+  if (spec.numMembers > 255) refuse(`wanted at most 255 base bdevs, found ${spec.numMembers}`)
+  return entry
+}
+
+/**
+ * An array (`struct raid_bdev`). Changes of its membership go one after the other (`#inTurn`); what the data plane has to know
+ * of them is in its channels.
+ */
+export class RaidBdev {
+  readonly host: BdevHost
+  readonly module: RaidModule
+  readonly name: string
+  readonly uuid: string
+  readonly level: RaidLevel
+  readonly stripSizeKb: number
+  readonly superblockEnabled: boolean
+  readonly members: RaidMember[] = []
+  /** By slot; shared with the channels. */
+  readonly dataOffsets: number[] = []
+  /** How many members may be missing. */
+  readonly maxMissing: number
+  state: RaidState = 'configuring'
+  superblock: Superblock | null = null
+  /** Members that are known to work, or expected to. */
+  numOperational = 0
+  stripSizeBlocks = 0
+  blockSizeBytes = 0
+  device: IoDevice<RaidChannel> | null = null
+  bdev: Bdev<RaidBdev> | null = null
+  rebuild: Rebuild | null = null
+  /** RESETs under way. */
+  resets = 0
+  /** Something was written that a missing member lacks. */
+  missedWrites = false
+  /** The function table of its level. */
+  readonly fn: BdevFnTable<RaidBdev, RaidChannel, RaidIo>
+  /** `bdev_raid_delete` was called. */
+  deleting = false
+  /** Every member is given back when the bdev goes. */
+  releaseAll = false
+  /** The removal of the bdev, while it lasts. */
+  unregistering: Promise<void> | null = null
+  /** Settles as `false` when the bdev is being removed: nobody waits for members any longer. */
+  readonly ending: Promise<false>
+  /** Ranges that a member could not read. */
+  readonly repairs = new Repairs(this)
+  #end!: (value: false) => void
+  #turn: Promise<unknown> = Promise.resolve()
+
+  /** @throws BdevError EINVAL what no array can be. */
+  constructor(module: RaidModule, spec: RaidSpec) {
+    const { level, fn } = levelFor(spec)
+    this.module = module
+    this.host = module.host
+    this.name = spec.name
+    this.uuid = (spec.uuid ?? crypto.randomUUID()).toLowerCase()
+    this.level = level
+    this.fn = fn
+    this.ending = new Promise(resolve => (this.#end = resolve))
+    this.stripSizeKb = spec.stripSizeKb
+    this.superblockEnabled = spec.superblock
+    this.maxMissing = level.maxMissing(spec.numMembers)
+    for (let slot = 0; slot < spec.numMembers; slot++) {
+      this.members.push(new RaidMember(slot))
+      this.dataOffsets.push(0)
+    }
+  }
+
+  get numDiscovered(): number {
+    return this.members.filter(({ configured }) => configured).length
+  }
+
+  /** Members that must be there for it to work. */
+  get minOperational(): number {
+    return this.members.length - this.maxMissing
+  }
+
+  /** For messages. */
+  get who(): string {
+    return `raid bdev "${this.name}"`
+  }
+
+  /** Runs `change` after the changes before it. It must not wait for the removal of the bdev, which may wait for it. */
+  inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
+    const done = this.#turn.then(change)
+    this.#turn = done.catch(() => undefined)
+    return done
+  }
+
+  /** Whether `type` goes to the members: READ and WRITE always, others where the level and all members have them. */
+  ioTypeSupported(type: IoType): boolean {
+    if (type === IoType.Read || type === IoType.Write) return true
+    if (type !== IoType.Reset && !this.level.rangeTypes.includes(type)) return false
+    return this.members.every(({ desc }) => desc === null || desc.bdev.ioTypeSupported(type))
+  }
+
+  /** Members of the data plane: see `failMembers`. */
+  failMembers(slots: readonly number[]): Promise<boolean> {
+    return Promise.race([failMembers(this, slots), this.ending])
+  }
+
+  /** A member could not be read, and another one could: what it lacks is written to it. */
+  repairLater(slot: number, offsetBlocks: number, numBlocks: number): void {
+    this.repairs.add(slot, offsetBlocks, numBlocks)
+  }
+
+  /** The bdev is being removed, by whomever. */
+  removeStarted(): void {
+    this.state = 'offline'
+    this.#end(false)
+    this.rebuild?.stop()
+    this.repairs.stop()
+  }
+
+  destruct(): Promise<void> {
+    return destructRaid(this)
+  }
+
+  /** Members of `bdev_raid_get_bdevs`, in SPDK's order. */
+  infoJson(): JsonObject {
+    return {
+      uuid: this.uuid,
+      strip_size_kb: this.stripSizeKb,
+      state: this.state,
+      raid_level: this.level.name,
+      superblock: this.superblockEnabled,
+      num_base_bdevs: this.members.length,
+      num_base_bdevs_discovered: this.numDiscovered,
+      num_base_bdevs_operational: this.numOperational,
+      ...(this.rebuild !== null && { process: this.rebuild.infoJson() }),
+      base_bdevs_list: this.members.map(member => ({
+        name: member.name,
+        uuid: member.uuid ?? NO_UUID,
+        is_configured: member.configured,
+        data_offset: member.dataOffsetBlocks,
+        data_size: member.dataSizeBlocks,
+      })),
+    }
+  }
+
+  /** The call that makes it again; one with a superblock is found on its members. */
+  createCalls(): readonly RpcCall[] {
+    if (this.superblockEnabled) return []
+    return [{
+      method: 'bdev_raid_create',
+      params: {
+        name: this.name,
+        uuid: this.uuid,
+        ...(this.stripSizeKb !== 0 && { strip_size_kb: this.stripSizeKb }),
+        raid_level: this.level.name,
+        base_bdevs: this.members.map(({ name, slot }) => name ?? `removed_base_bdev_${slot}`),
+      },
+    }]
+  }
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// Members come: from `bdev_raid_create`, `bdev_raid_add_base_bdev`, or by their superblocks.
+import { BdevError } from '@bdevkit/module-sdk'
+import type { Bdev } from '@bdevkit/module-sdk'
+import type { RaidBdev } from './raid-bdev.js'
+import { RaidChannel } from './raid-channel.js'
+import { leave, memberEventsOf } from './raid-leave.js'
+import type { RaidMember } from './raid-member.js'
+import { Rebuild } from './raid-process.js'
+import { EntryState, encodeSuperblock, type Superblock } from './superblock.js'
+import { entryOfSlot, loadSuperblock, writeSuperblock } from './superblock-io.js'
+
+/**
+ * Takes the bdev that `member` names into its slot. A new one must not belong to another array; what belongs to this array
+ * already, by its superblock, is put where that says. To be called in turn.
+ * @throws BdevError ENODEV it is not there yet; EPERM another has it; EINVAL it does not fit; EEXIST it belongs to another array.
+ */
+export async function configureMember(raid: RaidBdev, member: RaidMember, existing: boolean): Promise<void> {
+  const bdev = member.open(raid.host, raid.who, memberEventsOf(raid, member))
+  let found: Superblock | undefined
+  try {
+    member.place(bdev, raid.superblockEnabled, raid.who, message => raid.host.log.warn(message))
+    checkShape(raid, bdev)
+    if (!existing) {
+      const loaded = await loadSuperblock(raid.host, member.desc!)
+      if ('superblock' in loaded) found = loaded.superblock
+      if (member.desc === null) throw new BdevError('ENODEV', `${raid.who}: bdev "${bdev.name}" went away`)
+      if (found !== undefined && found.uuid !== raid.uuid) {
+        throw new BdevError('EEXIST', `${raid.who}: bdev "${bdev.name}" belongs to raid bdev "${found.name}" (${found.uuid}); delete that with clear_sb first`)
+      }
+    }
+  } catch (thrown) {
+    member.release(raid.state !== 'configuring')
+    throw thrown
+  }
+  if (found === undefined) {
+    await admitMember(raid, member)
+    return
+  }
+  member.release(raid.state !== 'configuring')
+  await configureMember(raid, slotOfFormer(raid, found, bdev), true)
+}
+
+/**
+ * The slot of a bdev whose superblock, found on it, is of this array.
+ * @throws BdevError EINVAL it is no member, or was replaced; EBUSY it is newer than the array knows; EEXIST its slot is taken.
+ */
+export function slotOfFormer(raid: RaidBdev, found: Superblock, bdev: Bdev): RaidMember {
+  const refuse = (code: 'EINVAL' | 'EBUSY' | 'EEXIST', why: string): never => {
+    throw new BdevError(code, `${raid.who}: bdev "${bdev.name}" ${why}`)
+  }
+  if (found.blockSizeBytes !== bdev.blockSizeBytes) refuse('EINVAL', `has blocks of ${bdev.blockSizeBytes} bytes, its superblock says ${found.blockSizeBytes}`)
+  const known = raid.superblock ?? refuse('EINVAL', 'has its superblock, but the array has none; delete what is on the bdev first')
+  if (found.seqNumber > known.seqNumber) refuse('EBUSY', `has a newer superblock (${found.seqNumber}) than the array (${known.seqNumber})`)
+  const entry = known.entries.find(({ uuid }) => uuid === bdev.uuid) ?? refuse('EINVAL', 'is none of its members any more')
+  const member = raid.members[entry.slot]
+  if (member.desc !== null) refuse('EEXIST', `would be slot ${entry.slot}, which is taken`)
+  if (raid.state === 'online') {
+    if (raid.rebuild !== null) refuse('EBUSY', `cannot come back to slot ${entry.slot} now: another one is being rebuilt`)
+    raid.host.log.notice(`${raid.who}: bdev "${bdev.name}" comes back to slot ${entry.slot}`)
+  } else if (raid.state === 'offline') refuse('EINVAL', 'cannot come back: the array is offline; delete it, and it is assembled anew')
+  else if (entry.state !== EntryState.Configured) refuse('EINVAL', `is not an active member (slot ${entry.slot})`)
+  member.uuid = entry.uuid
+  member.name = null
+  return member
+}
+
+/** The first member gives the shape, the others have it. @throws BdevError EINVAL. */
+function checkShape(raid: RaidBdev, bdev: Bdev): void {
+  if (raid.blockSizeBytes === 0) raid.blockSizeBytes = bdev.blockSizeBytes
+  else if (raid.blockSizeBytes !== bdev.blockSizeBytes) {
+    throw new BdevError('EINVAL', `${raid.who}: bdev "${bdev.name}" has blocks of ${bdev.blockSizeBytes} bytes, the others of ${raid.blockSizeBytes}; all must be alike`)
+  }
+}
+
+/** A member is open and fits: the array goes online with the last one, or rebuilds it where it is online. */
+async function admitMember(raid: RaidBdev, member: RaidMember): Promise<void> {
+  if (raid.state === 'online') {
+    await startRebuild(raid, member)
+    return
+  }
+  member.configured = true
+  if (raid.numDiscovered === raid.numOperational) await goOnline(raid)
+}
+
+/** Every member that is expected is there. */
+async function goOnline(raid: RaidBdev): Promise<void> {
+  const { host, level } = raid
+  raid.stripSizeBlocks = (raid.stripSizeKb * 1024) / raid.blockSizeBytes
+  if (level.striped && !(Number.isInteger(raid.stripSizeBlocks) && raid.stripSizeBlocks > 0)) {
+    throw new BdevError('EINVAL', `${raid.who}: a strip of ${raid.stripSizeKb} KiB is no whole number of ${raid.blockSizeBytes}-byte blocks; make it larger`)
+  }
+  const layout = level.layout(raid.members, raid.stripSizeBlocks)
+  if (raid.superblockEnabled) {
+    if (raid.superblock === null) raid.superblock = newSuperblock(raid, layout.numBlocks)
+    else checkSuperblock(raid, raid.superblock, layout.numBlocks)
+    if (!(await saveSuperblock(raid))) throw new BdevError('EIO', `${raid.who}: the superblock could not be written to any base bdev; the log says why`)
+  }
+  for (const member of raid.members) raid.dataOffsets[member.slot] = member.dataOffsetBlocks
+  raid.device = host.registerIoDevice<RaidChannel>({
+    name: raid.name,
+    createChannel: thread => openChannel(raid, new RaidChannel(raid, thread)),
+    destroyChannel(ch) {
+      level.destroyChannel?.(ch)
+      ch.close()
+    },
+  })
+  const present = raid.members.filter(({ desc }) => desc !== null)
+  try {
+    raid.state = 'online'
+    raid.bdev = host.registerBdev({
+      name: raid.name,
+      uuid: raid.uuid,
+      ctx: raid,
+      fn: raid.fn,
+      productName: 'Raid Volume',
+      blockSizeBytes: raid.blockSizeBytes,
+      numBlocks: layout.numBlocks,
+      writeCache: present.some(({ desc }) => desc!.bdev.writeCache),
+      optimalIoBoundaryBlocks: layout.splitBoundaryBlocks,
+      writeUnitSizeBlocks: layout.writeUnitBlocks,
+      lendsReadBuffers: raid.maxMissing === 0 && present.every(({ desc }) => desc!.bdev.lendsReadBuffers),
+    })
+  } catch (thrown) {
+    raid.state = 'configuring'
+    const { device } = raid
+    raid.device = null
+    await device.unregister()
+    throw thrown
+  }
+}
+
+/** Opens the channels of the members. A throw gives back what was opened. */
+function openChannel(raid: RaidBdev, ch: RaidChannel): RaidChannel {
+  for (const member of raid.members) {
+    if (!member.configured || member.leaving !== null) continue
+    const leg = member.desc!.getIoChannel()
+    if (leg === null) {
+      ch.close()
+      throw new Error(`no channel of base bdev "${member.name}"`)
+    }
+    ch.admit(member.slot, leg, !member.target)
+  }
+  ch.ctx = raid.level.createChannel?.(ch) ?? null
+  return ch
+}
+
+function newSuperblock(raid: RaidBdev, raidSizeBlocks: number): Superblock {
+  return {
+    versionMinor: 0,
+    flags: 0,
+    uuid: raid.uuid,
+    name: raid.name,
+    raidSizeBlocks,
+    blockSizeBytes: raid.blockSizeBytes,
+    level: raid.level.number,
+    stripSizeBlocks: raid.stripSizeBlocks,
+    state: 0,
+    seqNumber: 0,
+    numMembers: raid.members.length,
+    entries: raid.members.map(({ uuid, dataOffsetBlocks, dataSizeBlocks, slot }) => ({
+      uuid: uuid!, dataOffsetBlocks, dataSizeBlocks, state: EntryState.Configured, flags: 0, slot,
+    })),
+  }
+}
+
+function checkSuperblock(raid: RaidBdev, superblock: Superblock, numBlocks: number): void {
+  if (superblock.blockSizeBytes !== raid.blockSizeBytes) {
+    throw new BdevError('EINVAL', `${raid.who}: its superblock says blocks of ${superblock.blockSizeBytes} bytes, its members have ${raid.blockSizeBytes}`)
+  }
+  if (superblock.raidSizeBlocks !== numBlocks) {
+    throw new BdevError('EINVAL', `${raid.who}: its superblock says ${superblock.raidSizeBlocks} blocks, its members make ${numBlocks}`)
+  }
+}
+
+/**
+ * Writes the superblock, one number on, to every member that takes part. Answers whether a member whose data is good has it.
+ * A member that refuses it leaves the array, where that can do without.
+ */
+export async function saveSuperblock(raid: RaidBdev): Promise<boolean> {
+  const superblock = raid.superblock!
+  superblock.seqNumber++
+  const bytes = encodeSuperblock(superblock)
+  let saved = false
+  const failed: number[] = []
+  await Promise.all(raid.members.filter(member => member.configured && member.leaving === null).map(async member => {
+    try {
+      await writeSuperblock(member.leg!, bytes)
+      saved ||= !member.target
+    } catch (thrown) {
+      raid.host.log.error(`${raid.who}: the superblock could not be written to bdev "${member.name}": ${(thrown as Error).message}`)
+      failed.push(member.slot)
+    }
+  }))
+  if (failed.length > 0 && saved && raid.state === 'online') void raid.failMembers(failed)
+  return saved
+}
+
+/** A bdev comes into a degraded array: it is written from now on, and rebuilt. To be called in turn. */
+async function startRebuild(raid: RaidBdev, member: RaidMember): Promise<void> {
+  const { host } = raid
+  raid.dataOffsets[member.slot] = member.dataOffsetBlocks
+  member.target = true
+  member.configured = true
+  raid.numOperational++
+  try {
+    await raid.device!.forEachChannel(ch => {
+      const leg = member.desc!.getIoChannel()
+      if (leg === null) throw new BdevError('ENOMEM', `${raid.who}: no channel of base bdev "${member.name}"`)
+      ch.admit(member.slot, leg, false)
+    })
+    await nameTarget(raid, member)
+    raid.rebuild = new Rebuild(raid, member)
+  } catch (thrown) {
+    host.log.error(`${raid.who}: the rebuild onto bdev "${member.name}" does not start: ${(thrown as Error).message}`)
+    await leave(raid, member, EntryState.Missing)
+    return
+  }
+  void raid.rebuild.run()
+}
+
+/** The superblock names who is being rebuilt, as missing: after a restart it is found by that, and rebuilt again. */
+async function nameTarget(raid: RaidBdev, member: RaidMember): Promise<void> {
+  const entry = raid.superblock === null ? undefined : entryOfSlot(raid.superblock, member.slot)
+  if (entry === undefined) return
+  entry.uuid = member.uuid!
+  entry.dataOffsetBlocks = member.dataOffsetBlocks
+  if (entry.state === EntryState.Configured) entry.state = EntryState.Missing
+  await saveSuperblock(raid)
+}
+
+/** The rebuild has reached the end: the member is one like the others. To be called in turn. */
+export async function rebuildDone(raid: RaidBdev, member: RaidMember): Promise<void> {
+  const entry = raid.superblock === null ? undefined : entryOfSlot(raid.superblock, member.slot)
+  if (entry !== undefined) {
+    entry.state = EntryState.Configured
+    entry.uuid = member.uuid!
+    entry.dataOffsetBlocks = member.dataOffsetBlocks
+  }
+  member.target = false
+  await raid.device!.forEachChannel(ch => {
+    const leg = ch.writeLegs[member.slot]
+    if (leg !== null) ch.admit(member.slot, leg, true)
+  })
+  if (raid.superblock !== null) await saveSuperblock(raid)
+}

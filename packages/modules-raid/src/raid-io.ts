@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
+import type { BdevFnTable, BdevIo, DescChannel, IoWaitEntry } from '@bdevkit/module-sdk'
+import type { MemberRange, RaidLevel } from './levels/level.js'
+import type { RaidBdev } from './raid-bdev.js'
+import type { RaidChannel } from './raid-channel.js'
+
+/** What is kept with each I/O of an array. */
+export class RaidIo {
+  ch: RaidChannel = null as unknown as RaidChannel
+  /** The slot to go on with. */
+  next = 0
+  /** Children under way, and one while they are being sent. */
+  left = 0
+  /** Members that have carried it out. */
+  good = 0
+  /** How the first failure ended. */
+  status: number = IoStatus.Success
+  /** The slot that is read from. */
+  slot = 0
+  /** Slots of members that failed; made where there is one. */
+  failed: number[] | null = null
+  /** What the level keeps. */
+  ctx: any = null
+  readonly wait: IoWaitEntry<BdevIo<RaidIo>> = { fn: sendAll, arg: null as unknown as BdevIo<RaidIo> }
+}
+
+const range: MemberRange = { offsetBlocks: 0, numBlocks: 0 }
+
+/** The function table of the arrays of one level. */
+export function raidFnTable(level: RaidLevel): BdevFnTable<RaidBdev, RaidChannel, RaidIo> {
+  return {
+    destruct: raid => raid.destruct(),
+    removeStarted: raid => raid.removeStarted(),
+    ioTypeSupported: (raid, type) => raid.ioTypeSupported(type),
+    getIoChannel: raid => raid.device!.getIoChannel(),
+    dumpInfoJson: raid => ({ raid: raid.infoJson() }),
+    writeConfigJson: bdev => bdev.ctx.createCalls(),
+    submitRequest(ch, io) {
+      switch (io.type) {
+        case IoType.Read:
+        case IoType.Write:
+          io.ctx.ch = ch
+          level.submitRw(ch, io)
+          break
+        case IoType.Unmap:
+        case IoType.Flush:
+        case IoType.WriteZeroes:
+          startAll(ch, io, sendRanges)
+          break
+        case IoType.Reset:
+          ch.raid.resets++
+          startAll(ch, io, sendResets)
+          break
+        default:
+          io.complete(IoStatus.Failed)
+      }
+    },
+  }
+}
+
+/** Begins something that goes to several members: `send` is called now, and again when it had to wait. */
+export function startAll(ch: RaidChannel, io: BdevIo<RaidIo>, send: (io: BdevIo<RaidIo>) => void): void {
+  const own = io.ctx
+  own.ch = ch
+  own.next = 0
+  own.left = 1
+  own.good = 0
+  own.status = IoStatus.Success
+  own.failed = null
+  own.wait.fn = send
+  own.wait.arg = io
+  send(io)
+}
+
+/** The first value of `RaidIo.wait.fn`. */
+function sendAll(_io: BdevIo<RaidIo>): void {}
+
+/**
+ * What a submit call to a member has answered. Returns whether to go on; if not, the I/O waits, and its `send` is called again.
+ */
+export function legSent(io: BdevIo<RaidIo>, leg: DescChannel, rc: number): boolean {
+  const own = io.ctx
+  if (rc === 0) {
+    own.left++
+    own.next++
+    return true
+  }
+  if (rc === -ERRNO.ENOMEM) return leg.queueIoWait(own.wait) !== 0
+  legFailed(own, own.next, IoStatus.Failed)
+  own.next++
+  return true
+}
+
+/** Remembers that the member in `slot` has failed this I/O. */
+export function legFailed(own: RaidIo, slot: number, status: number): void {
+  if (own.status === IoStatus.Success) own.status = status
+  // Aborted by a reset of the array: the member is not to blame.
+  if (slot < 0 || (status === IoStatus.Aborted && own.ch.raid.resets > 0)) return
+  if (own.failed === null) own.failed = [slot] // cold: a failure
+  else own.failed.push(slot)
+}
+
+/** A member has answered. */
+export function legDone(child: BdevIo, success: boolean, io: BdevIo<RaidIo>): void {
+  const own = io.ctx
+  if (success) own.good++
+  else legFailed(own, own.ch.slotOf(child.channel), child.status)
+  child.free()
+  if (--own.left === 0) finishAll(io)
+}
+
+/** Everything is sent: ends what `startAll` began. */
+export function allSent(io: BdevIo<RaidIo>): void {
+  if (--io.ctx.left === 0) finishAll(io)
+}
+
+/** All members have answered. Success, unless one that is still in the array has failed. */
+export function finishAll(io: BdevIo<RaidIo>): void {
+  const own = io.ctx
+  if (io.type === IoType.Reset) {
+    own.ch.raid.resets--
+    io.complete(own.status)
+  } else if (own.failed !== null) settleFailures(io, own.failed)
+  else if (own.good === 0 && own.status === IoStatus.Success) io.complete(IoStatus.Failed)
+  else io.complete(own.status)
+}
+
+/** The array decides: the members leave it, and the I/O is good without them; or it cannot do without, and the I/O fails. */
+function settleFailures(io: BdevIo<RaidIo>, failed: readonly number[]): void {
+  const own = io.ctx
+  const { raid } = own.ch
+  own.failed = null
+  if (raid.maxMissing === 0 || own.good === 0) {
+    io.complete(own.status)
+    return
+  }
+  // cold: a member failed
+  raid.failMembers(failed).then(
+    without => io.thread.execMsg(without ? completeWithout : completeFailed, io),
+    () => io.thread.execMsg(completeFailed, io),
+  )
+}
+
+function completeWithout(io: BdevIo<RaidIo>): void {
+  io.complete(io.ctx.ch.broken ? IoStatus.Failed : IoStatus.Success)
+}
+
+function completeFailed(io: BdevIo<RaidIo>): void {
+  io.complete(io.ctx.status)
+}
+
+/** UNMAP, FLUSH and WRITE_ZEROES go to each member that has a part of the range. */
+function sendRanges(io: BdevIo<RaidIo>): void {
+  const own = io.ctx
+  const { ch } = own
+  const { level } = ch.raid
+  while (own.next < ch.numMembers) {
+    level.memberRange(ch, io, own.next, range)
+    const leg = ch.writeLegs[own.next]
+    if (range.numBlocks === 0) own.next++
+    else if (leg === null) {
+      if (ch.raid.maxMissing === 0) own.status = IoStatus.Failed
+      own.next++
+    } else {
+      const rc = sendRange(io, leg, ch.dataOffsets[own.next] + range.offsetBlocks, range.numBlocks)
+      if (!legSent(io, leg, rc)) return
+    }
+  }
+  allSent(io)
+}
+
+function sendRange(io: BdevIo<RaidIo>, leg: DescChannel, offsetBlocks: number, numBlocks: number): number {
+  switch (io.type) {
+    case IoType.Unmap:
+      return leg.unmapBlocks(offsetBlocks, numBlocks, legDone, io)
+    case IoType.Flush:
+      return leg.flushBlocks(offsetBlocks, numBlocks, legDone, io)
+    default:
+      return leg.writeZeroesBlocks(offsetBlocks, numBlocks, legDone, io)
+  }
+}
+
+function sendResets(io: BdevIo<RaidIo>): void {
+  const own = io.ctx
+  const { ch } = own
+  while (own.next < ch.numMembers) {
+    const leg = ch.writeLegs[own.next]
+    if (leg === null) own.next++
+    else if (!legSent(io, leg, leg.reset(legDone, io))) return
+  }
+  allSent(io)
+}

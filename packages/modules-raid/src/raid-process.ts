@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes on in the background: a member is rebuilt, and single ranges are repaired.
+import { BdevError, PollerRc } from '@bdevkit/module-sdk'
+import type { DescChannel, DmaBuffer, JsonObject, Poller } from '@bdevkit/module-sdk'
+import { readBase, writeBase } from './base-io.js'
+import type { RaidBdev } from './raid-bdev.js'
+import { rebuildDone } from './raid-configure.js'
+import type { RaidMember } from './raid-member.js'
+import { EntryState } from './superblock.js'
+import { leave } from './raid-leave.js'
+
+/** Ranges that wait for their repair, at most: beyond, the next read that fails asks again. */
+const REPAIRS_MAX = 64
+
+/** A level's hold on the members while it makes one member's part of a range anew. One range at a time. */
+export class RebuildJob {
+  readonly raid: RaidBdev
+  readonly target: RaidMember
+  readonly numMembers: number
+  #window: DmaBuffer | null = null
+  #scratch: DmaBuffer | null = null
+
+  constructor(raid: RaidBdev, target: RaidMember) {
+    this.raid = raid
+    this.target = target
+    this.numMembers = raid.members.length
+  }
+
+  /**
+   * Reads a range of any member's data, into the window.
+   * @throws BdevError EIO none could be read.
+   */
+  async readAny(offsetBlocks: number, numBlocks: number): Promise<void> {
+    const { buf, off } = this.#buffer(numBlocks)
+    let failure: unknown = new BdevError('EIO', `${this.raid.who}: no member is left to read from`)
+    for (const { leg, dataOffsetBlocks } of this.#sources()) {
+      try {
+        await readBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks)
+        return
+      } catch (thrown) {
+        failure = thrown
+      }
+    }
+    throw failure
+  }
+
+  /**
+   * Reads the same range of every other member's data; their xor is in the window.
+   * @throws BdevError EIO one is missing, or could not be read.
+   */
+  async readXor(offsetBlocks: number, numBlocks: number): Promise<void> {
+    const window = this.#buffer(numBlocks)
+    const { accel } = this.raid.host
+    const lengthBytes = numBlocks * this.raid.blockSizeBytes
+    const sources = this.#sources()
+    if (sources.length !== this.numMembers - 1) throw new BdevError('EIO', `${this.raid.who}: ${sources.length} of ${this.numMembers - 1} other members are there to read from`)
+    let first = true
+    for (const { leg, dataOffsetBlocks } of sources) {
+      const into = first ? window : this.#scratchBuffer(window)
+      await readBase(leg, into.buf, into.off, dataOffsetBlocks + offsetBlocks, numBlocks)
+      if (!first) accel.xor(window.buf, window.off, into.buf, into.off, lengthBytes)
+      first = false
+    }
+  }
+
+  /** Writes the window to a range of the target's data. @throws BdevError EIO. */
+  async writeTarget(offsetBlocks: number, numBlocks: number): Promise<void> {
+    const { buf, off } = this.#buffer(numBlocks)
+    const { leg, dataOffsetBlocks, name } = this.target
+    if (leg === null) throw new BdevError('ENODEV', `${this.raid.who}: bdev "${name}" is gone`)
+    await writeBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks)
+  }
+
+  /** Gives the memory back. */
+  free(): void {
+    for (const buffer of [this.#window, this.#scratch]) if (buffer !== null) this.raid.host.dma.free(buffer)
+    this.#window = null
+    this.#scratch = null
+  }
+
+  #sources(): { leg: DescChannel; dataOffsetBlocks: number }[] {
+    return this.raid.members
+      .filter(member => member !== this.target && member.inSync)
+      .map(({ leg, dataOffsetBlocks }) => ({ leg: leg!, dataOffsetBlocks }))
+  }
+
+  /** The window, as large as it has to be. */
+  #buffer(numBlocks: number): DmaBuffer {
+    const lengthBytes = numBlocks * this.raid.blockSizeBytes
+    if (this.#window === null || this.#window.len < lengthBytes) {
+      this.free()
+      this.#window = this.#alloc(lengthBytes)
+    }
+    return this.#window
+  }
+
+  #scratchBuffer(window: DmaBuffer): DmaBuffer {
+    this.#scratch ??= this.#alloc(window.len)
+    return this.#scratch
+  }
+
+  #alloc(lengthBytes: number): DmaBuffer {
+    const buffer = this.raid.host.dma.alloc(lengthBytes, 4096)
+    if (buffer === undefined) throw new BdevError('ENOMEM', `${this.raid.who}: no memory for a window of ${lengthBytes} bytes; make process_window_size_kb smaller`)
+    return buffer
+  }
+}
+
+/** Makes one range of one member anew, with no other I/O to it meanwhile. */
+async function makeAnew(job: RebuildJob, offsetBlocks: number, numBlocks: number): Promise<void> {
+  const { raid } = job
+  await raid.host.quiesceRange(raid.bdev!, offsetBlocks, numBlocks)
+  try {
+    await raid.level.rebuildWindow!(job, offsetBlocks, numBlocks)
+  } finally {
+    await raid.host.unquiesceRange(raid.bdev!, offsetBlocks, numBlocks)
+  }
+}
+
+/** A rebuild (`struct raid_bdev_process`): window by window, from the first block to the last. */
+export class Rebuild {
+  readonly raid: RaidBdev
+  readonly target: RaidMember
+  /** Where the next window begins: what is below is done. */
+  offsetBlocks = 0
+  readonly #job: RebuildJob
+  readonly #poller: Poller
+  readonly #ended: Promise<void>
+  #end!: () => void
+  #stopping = false
+  #paused = false
+  /** Continues the loop, where it waits. */
+  #wake: (() => void) | null = null
+  #dueMs = 0
+  #shownPercent = 0
+
+  constructor(raid: RaidBdev, target: RaidMember, offsetBlocks = 0) {
+    this.raid = raid
+    this.target = target
+    this.offsetBlocks = offsetBlocks
+    this.#job = new RebuildJob(raid, target)
+    this.#ended = new Promise(resolve => (this.#end = resolve))
+    this.#poller = raid.host.appThread.registerPoller(onTimer, this, Infinity, `${raid.name}_rebuild`)
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  get percent(): number {
+    return Math.floor((this.offsetBlocks * 100) / this.raid.bdev!.numBlocks)
+  }
+
+  /** As `bdev_raid_get_bdevs` has it. */
+  infoJson(): JsonObject {
+    return {
+      type: 'rebuild',
+      target: this.target.name,
+      progress: { blocks: this.offsetBlocks, percent: this.percent },
+      ...(this.#paused && { paused: true }),
+    }
+  }
+
+  pause(): void {
+    this.#paused = true
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.wake()
+  }
+
+  /** Ends it where it is. */
+  stop(): void {
+    this.#stopping = true
+    this.wake()
+  }
+
+  /** Ends it; settles when none of its I/O is under way. */
+  stopped(): Promise<void> {
+    this.stop()
+    return this.#ended
+  }
+
+  /** Continues where it waits. */
+  wake(): void {
+    const wake = this.#wake
+    this.#wake = null
+    wake?.()
+  }
+
+  /** From here to the end. Never rejects. */
+  async run(): Promise<void> {
+    const { raid, target } = this
+    raid.module.notice(raid, `rebuilds base bdev "${target.name}" in slot ${target.slot}`)
+    let failure: unknown
+    try {
+      await this.#windows()
+    } catch (thrown) {
+      failure = thrown
+    }
+    this.#job.free()
+    this.#poller.unregister()
+    this.#end()
+    await raid.inTurn(() => this.#conclude(failure)).catch((thrown: unknown) => {
+      raid.host.log.error(`${raid.who}: the end of a rebuild: ${(thrown as Error).message}`)
+    })
+  }
+
+  async #windows(): Promise<void> {
+    const { raid } = this
+    while (!this.#stopping && this.offsetBlocks < raid.bdev!.numBlocks) {
+      if (this.#paused) {
+        await this.#wait(Infinity)
+        continue
+      }
+      if (this.#dueMs > raid.host.nowMs()) {
+        await this.#wait(this.#dueMs)
+        continue
+      }
+      const numBlocks = Math.min(this.#windowBlocks(), raid.bdev!.numBlocks - this.offsetBlocks)
+      this.#pay(numBlocks)
+      await makeAnew(this.#job, this.offsetBlocks, numBlocks)
+      this.offsetBlocks += numBlocks
+      this.#show()
+    }
+  }
+
+  /** Whole units of the level, one at least. */
+  #windowBlocks(): number {
+    const { raid } = this
+    const wanted = Math.ceil((raid.module.options.process_window_size_kb * 1024) / raid.blockSizeBytes)
+    const unit = raid.level.rebuildUnitBlocks!(raid.members.length, raid.stripSizeBlocks)
+    return Math.max(1, Math.floor(wanted / unit)) * unit
+  }
+
+  /** Bandwidth: when the next window may begin. */
+  #pay(numBlocks: number): void {
+    const mbPerS = this.raid.module.options.process_max_bandwidth_mb_sec
+    if (mbPerS === 0) return
+    const ms = (numBlocks * this.raid.blockSizeBytes) / (mbPerS * 1024 * 1024) * 1000
+    this.#dueMs = Math.max(this.#dueMs, this.raid.host.nowMs()) + ms
+  }
+
+  #wait(dueMs: number): Promise<void> {
+    return new Promise(resolve => {
+      this.#wake = resolve
+      if (dueMs !== Infinity) this.#poller.runAt(dueMs)
+    })
+  }
+
+  /** A line for each tenth. */
+  #show(): void {
+    const { raid, percent } = this
+    if (percent < this.#shownPercent + 10) return
+    this.#shownPercent = percent - (percent % 10)
+    if (percent < 100) raid.module.notice(raid, `rebuild of "${this.target.name}": ${this.#shownPercent}%`)
+  }
+
+  async #conclude(failure: unknown): Promise<void> {
+    const { raid, target } = this
+    if (raid.rebuild !== this) return
+    raid.rebuild = null
+    if (raid.state !== 'online' || target.leaving !== null) return
+    if (failure === undefined && !this.#stopping) {
+      await rebuildDone(raid, target)
+      raid.module.notice(raid, `has rebuilt base bdev "${target.name}" in slot ${target.slot}; ${raid.numDiscovered} of ${raid.members.length} members take part`)
+    } else {
+      raid.host.log.error(`${raid.who}: the rebuild onto bdev "${target.name}" ended at block ${this.offsetBlocks}: ${failure === undefined ? 'it was stopped' : (failure as Error).message}`)
+      await leave(raid, target, EntryState.Missing)
+    }
+  }
+}
+
+function onTimer(rebuild: Rebuild): PollerRc {
+  rebuild.wake()
+  return PollerRc.Busy
+}
+
+/** What members could not read, and others could: it is written to them again, one range after the other. */
+export class Repairs {
+  readonly #raid: RaidBdev
+  readonly #waiting: { slot: number; offsetBlocks: number; numBlocks: number }[] = []
+  #running: Promise<void> | null = null
+
+  constructor(raid: RaidBdev) {
+    this.#raid = raid
+  }
+
+  add(slot: number, offsetBlocks: number, numBlocks: number): void {
+    if (this.#waiting.length >= REPAIRS_MAX || this.#raid.state !== 'online') return
+    const unit = this.#raid.level.rebuildUnitBlocks!(this.#raid.members.length, this.#raid.stripSizeBlocks)
+    const first = offsetBlocks - (offsetBlocks % unit)
+    const end = Math.ceil((offsetBlocks + numBlocks) / unit) * unit
+    if (this.#waiting.some(one => one.slot === slot && one.offsetBlocks === first)) return
+    this.#waiting.push({ slot, offsetBlocks: first, numBlocks: end - first })
+    this.#running ??= this.#run().finally(() => (this.#running = null))
+  }
+
+  stop(): void {
+    this.#waiting.length = 0
+  }
+
+  /** Settles when none is under way. */
+  async stopped(): Promise<void> {
+    this.stop()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const raid = this.#raid
+    for (let one = this.#waiting[0]; one !== undefined; one = this.#waiting[0]) {
+      const member = raid.members[one.slot]
+      const where = `${raid.who}: bdev "${member.name}" could not read blocks ${one.offsetBlocks} to ${one.offsetBlocks + one.numBlocks - 1} of the array`
+      const job = new RebuildJob(raid, member)
+      try {
+        if (member.inSync && raid.state === 'online') {
+          await makeAnew(job, one.offsetBlocks, one.numBlocks)
+          raid.host.log.warn(`${where}; they were written anew from the others`)
+        }
+      } catch (thrown) {
+        raid.host.log.error(`${where}, and they cannot be written anew: ${(thrown as Error).message}`)
+        void raid.failMembers([one.slot])
+      }
+      job.free()
+      this.#waiting.shift()
+    }
+  }
+}

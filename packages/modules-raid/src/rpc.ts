@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+import { BdevError, method, RpcError } from '@bdevkit/module-sdk'
+import type { BdevHost, JsonObject, RpcHandlers } from '@bdevkit/module-sdk'
+import { levels } from './levels/index.js'
+import { deleteRaid } from './raid-leave.js'
+import type { RaidModule } from './raid-module.js'
+import type { RaidState } from './raid-bdev.js'
+
+/** Parameters of `bdev_raid_create`. */
+export interface RaidCreateParams {
+  name: string
+  strip_size_kb?: number
+  raid_level: string
+  base_bdevs: string[]
+  uuid?: string
+  superblock?: boolean
+}
+
+/** Parameters of `bdev_raid_set_options`. */
+export interface RaidOptions {
+  process_window_size_kb: number
+  process_max_bandwidth_mb_sec: number
+}
+
+const object = (required: string[], properties: object) => ({ type: 'object', additionalProperties: false, required, properties })
+const text = (description: string) => ({ type: 'string', description })
+const uint32 = (description: string) => ({ type: 'integer', minimum: 0, maximum: 0xffff_ffff, description })
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+const NO_UUID = /^[0-]*$/
+/** SPDK takes the names of levels in any case. */
+const anyCase = (word: string): string => word.replaceAll(/[a-z]/g, letter => `[${letter}${letter.toUpperCase()}]`)
+const levelNames = levels.flatMap(({ name, aliases }) => [name, ...aliases])
+const LEVELS = `^(${levelNames.map(anyCase).join('|')})$`
+const PARSE_ERROR = { code: -32_700 }
+
+export const rpc = {
+  bdev_raid_get_bdevs: method<{ category: RaidState | 'all' }, JsonObject[]>({
+    description: 'List arrays, whether their bdev is there or not',
+    decodeError: PARSE_ERROR,
+    params: object(['category'], {
+      category: { type: 'string', enum: ['online', 'configuring', 'offline', 'all'], description: 'Which arrays' },
+    }),
+  }),
+  bdev_raid_create: method<RaidCreateParams, boolean>({
+    description: 'Create an array, now or when its last base bdev appears; answers true',
+    decodeError: PARSE_ERROR,
+    params: object(['name', 'raid_level', 'base_bdevs'], {
+      name: text('Name of the array, at most 63 bytes'),
+      strip_size_kb: { ...uint32('Strip size in KiB, a power of two; required for striped levels, 0 for raid1'), default: 0 },
+      raid_level: { type: 'string', pattern: LEVELS, description: `One of ${levelNames.map(name => `\`${name}\``).join(', ')}` },
+      base_bdevs: { type: 'array', maxItems: 255, items: { type: 'string' }, description: 'Names of the base bdevs, in the order of slots' },
+      uuid: { type: 'string', pattern: UUID, description: 'UUID; default: random' },
+      superblock: { type: 'boolean', default: false, description: 'Keep the configuration on the base bdevs, which costs their first MiB' },
+    }),
+  }),
+  bdev_raid_delete: method<{ name: string; clear_sb?: boolean }, boolean>({
+    description: 'Delete an array',
+    decodeError: PARSE_ERROR,
+    params: object(['name'], {
+      name: text('Name of the array'),
+      clear_sb: { type: 'boolean', default: false, description: 'Zero the superblocks: it is not found again' },
+    }),
+  }),
+  bdev_raid_add_base_bdev: method<{ raid_bdev: string; base_bdev: string; spare?: boolean }, boolean>({
+    description: 'Put a bdev into an empty slot of an array; where that is online, it is rebuilt',
+    params: object(['raid_bdev', 'base_bdev'], {
+      raid_bdev: text('Name of the array'),
+      base_bdev: text('Name of the bdev'),
+      spare: { type: 'boolean', default: false, description: 'Keep it until a member is missing (not in SPDK)' },
+    }),
+  }),
+  bdev_raid_remove_base_bdev: method<{ name: string }, boolean>({
+    description: 'Take a bdev out of its array; an array that cannot do without goes offline',
+    decodeError: PARSE_ERROR,
+    params: object(['name'], { name: text('Name of the base bdev') }),
+  }),
+  bdev_raid_set_options: method<Partial<RaidOptions> | undefined, boolean>({
+    description: 'Set how rebuilds go on; what is left out stays',
+    states: 'any',
+    decodeError: PARSE_ERROR,
+    params: object([], {
+      process_window_size_kb: uint32('Size of the window that a rebuild locks, in KiB, above 0; at first 1024'),
+      process_max_bandwidth_mb_sec: uint32('Bandwidth of a rebuild in MiB/s, 0 = any; at first 0'),
+    }),
+  }),
+  bdev_raid_pause_process: method<{ name: string }, boolean>({
+    description: 'Let the rebuild of an array wait (not in SPDK)',
+    params: object(['name'], { name: text('Name of the array') }),
+  }),
+  bdev_raid_resume_process: method<{ name: string }, boolean>({
+    description: 'Let a paused rebuild go on (not in SPDK)',
+    params: object(['name'], { name: text('Name of the array') }),
+  }),
+}
+
+/** Text of strerror(3), where the answer of SPDK holds it. */
+const ERROR_TEXTS: Readonly<Record<number, string>> = {
+  [-1]: 'Operation not permitted', [-5]: 'Input/output error', [-12]: 'Cannot allocate memory', [-16]: 'Device or resource busy',
+  [-17]: 'File exists', [-19]: 'No such device', [-22]: 'Invalid argument', [-95]: 'Operation not supported', [-114]: 'Operation already in progress',
+}
+const INTERNAL_ERROR = -32_603
+const EINVAL = -22
+
+/** Runs `step`; its failure is answered as SPDK words it, and said in full in the log. */
+async function worded<Result>(host: BdevHost, step: () => Result | Promise<Result>, answer: (errno: number, text: string) => RpcError): Promise<Result> {
+  try {
+    return await step()
+  } catch (thrown) {
+    const { errno, message } = thrown as BdevError
+    if (typeof errno !== 'number') throw thrown
+    host.log.error(message)
+    throw answer(errno, ERROR_TEXTS[errno] ?? `Unknown error ${-errno}`)
+  }
+}
+
+export function raidHandlers(module: RaidModule): RpcHandlers<typeof rpc> {
+  const { host } = module
+  return {
+    bdev_raid_get_bdevs: ({ category }) =>
+      module.raids.filter(({ state }) => category === 'all' || state === category).map(raid => ({ name: raid.name, ...raid.infoJson() })),
+    bdev_raid_create(params) {
+      if (params.base_bdevs.includes('')) throw new RpcError(EINVAL, 'The base bdev name cannot be empty: Invalid argument')
+      const { uuid, ...rest } = params
+      const given = uuid === undefined || NO_UUID.test(uuid) ? rest : params
+      return worded(host, () => module.create(given), (errno, why) => new RpcError(errno, `Failed to create RAID bdev ${params.name}: ${why}`))
+    },
+    bdev_raid_delete: ({ name, clear_sb: clear = false }) => {
+      const raid = module.find(name) ?? refuse(`raid bdev ${name} not found`)
+      return worded(host, () => deleteRaid(raid, clear).then(() => true), (_errno, why) => new RpcError(INTERNAL_ERROR, why))
+    },
+    bdev_raid_add_base_bdev({ raid_bdev: raidName, base_bdev: name, spare = false }) {
+      const raid = module.find(raidName) ?? refuse(`raid bdev ${raidName} is not found in config`)
+      return worded(host, () => (spare ? module.spares.add(raid, name) : module.addMember(raid, name)), (errno, why) =>
+        // What SPDK finds on the bdev itself it words without names.
+        new RpcError(errno, [-5, -16, -17].includes(errno) ? `Failed to add base bdev to RAID bdev: ${why}` : `Failed to add base bdev ${name} to RAID bdev ${raidName}: ${why}`))
+    },
+    bdev_raid_remove_base_bdev: ({ name }) =>
+      worded(host, () => module.removeMember(name), errno => new RpcError(errno, 'Failed to remove base bdev from raid bdev')),
+    bdev_raid_set_options(params = {}) {
+      const options = { ...module.options, ...params }
+      if (options.process_window_size_kb === 0) throw new BdevError('EINVAL', 'process_window_size_kb must be above 0')
+      module.options = options
+      return true
+    },
+    bdev_raid_pause_process: ({ name }) => (rebuildOf(module, name).pause(), true),
+    bdev_raid_resume_process: ({ name }) => (rebuildOf(module, name).resume(), true),
+  }
+}
+
+function rebuildOf(module: RaidModule, name: string) {
+  const raid = module.find(name) ?? refuse(`raid bdev ${name} not found`)
+  if (raid.rebuild === null) throw new BdevError('ENODEV', `${raid.who}: no rebuild is under way`)
+  return raid.rebuild
+}
+
+function refuse(message: string): never {
+  throw new RpcError(-19, message)
+}
