@@ -44,6 +44,7 @@ describe('bdev modules', () => {
       ['malloc', '@bdevkit/modules-malloc', 'builtin'],
       ['null', '@bdevkit/modules-null', 'builtin'],
       ['passthru', '@bdevkit/modules-passthru', 'builtin'],
+      ['raid', '@bdevkit/modules-raid', 'builtin'],
       ['split', '@bdevkit/modules-split', 'builtin'],
     ])
     expect(refused).toEqual([])

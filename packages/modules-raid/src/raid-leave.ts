@@ -34,7 +34,7 @@ export function failMembers(raid: RaidBdev, slots: readonly number[]): Promise<b
   }
   for (const member of failed) {
     raid.host.log.error(`${raid.who}: base bdev "${member.name}" in slot ${member.slot} failed an I/O and leaves the array`)
-    beginLeave(raid, member, EntryState.Failed)
+    void beginLeave(raid, member, EntryState.Failed)
   }
   const leaving = raid.members.map(member => member.leaving).filter(promise => promise !== null)
   return Promise.all(leaving).then(all => all.every(Boolean))

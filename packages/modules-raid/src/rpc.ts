@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BdevError, method, RpcError } from '@bdevkit/module-sdk'
-import type { BdevHost, JsonObject, RpcHandlers } from '@bdevkit/module-sdk'
+import type { JsonObject, RpcHandlers } from '@bdevkit/module-sdk'
 import { levels } from './levels/index.js'
 import { deleteRaid } from './raid-leave.js'
 import type { RaidModule } from './raid-module.js'
@@ -101,20 +101,18 @@ const ERROR_TEXTS: Readonly<Record<number, string>> = {
 const INTERNAL_ERROR = -32_603
 const EINVAL = -22
 
-/** Runs `step`; its failure is answered as SPDK words it, and said in full in the log. */
-async function worded<Result>(host: BdevHost, step: () => Result | Promise<Result>, answer: (errno: number, text: string) => RpcError): Promise<Result> {
+/** Runs `step`; its failure is answered as SPDK words it: as a code and a text. The full reason is its cause. */
+async function worded<Result>(step: () => Result | Promise<Result>, answer: (errno: number, text: string) => [code: number, text: string]): Promise<Result> {
   try {
     return await step()
-  } catch (thrown) {
-    const { errno, message } = thrown as BdevError
-    if (typeof errno !== 'number') throw thrown
-    host.log.error(message)
-    throw answer(errno, ERROR_TEXTS[errno] ?? `Unknown error ${-errno}`)
+  } catch (cause) {
+    const { errno } = cause as BdevError
+    if (typeof errno !== 'number') throw cause
+    throw new RpcError(...answer(errno, ERROR_TEXTS[errno] ?? `Unknown error ${-errno}`), { cause })
   }
 }
 
 export function raidHandlers(module: RaidModule): RpcHandlers<typeof rpc> {
-  const { host } = module
   return {
     bdev_raid_get_bdevs: ({ category }) =>
       module.raids.filter(({ state }) => category === 'all' || state === category).map(raid => ({ name: raid.name, ...raid.infoJson() })),
@@ -122,20 +120,20 @@ export function raidHandlers(module: RaidModule): RpcHandlers<typeof rpc> {
       if (params.base_bdevs.includes('')) throw new RpcError(EINVAL, 'The base bdev name cannot be empty: Invalid argument')
       const { uuid, ...rest } = params
       const given = uuid === undefined || NO_UUID.test(uuid) ? rest : params
-      return worded(host, () => module.create(given), (errno, why) => new RpcError(errno, `Failed to create RAID bdev ${params.name}: ${why}`))
+      return worded(() => module.create(given), (errno, why) => [errno, `Failed to create RAID bdev ${params.name}: ${why}`])
     },
     bdev_raid_delete: ({ name, clear_sb: clear = false }) => {
       const raid = module.find(name) ?? refuse(`raid bdev ${name} not found`)
-      return worded(host, () => deleteRaid(raid, clear).then(() => true), (_errno, why) => new RpcError(INTERNAL_ERROR, why))
+      return worded(() => deleteRaid(raid, clear).then(() => true), (_errno, why) => [INTERNAL_ERROR, why])
     },
     bdev_raid_add_base_bdev({ raid_bdev: raidName, base_bdev: name, spare = false }) {
       const raid = module.find(raidName) ?? refuse(`raid bdev ${raidName} is not found in config`)
-      return worded(host, () => (spare ? module.spares.add(raid, name) : module.addMember(raid, name)), (errno, why) =>
+      return worded(() => (spare ? module.spares.add(raid, name) : module.addMember(raid, name)), (errno, why) =>
         // What SPDK finds on the bdev itself it words without names.
-        new RpcError(errno, [-5, -16, -17].includes(errno) ? `Failed to add base bdev to RAID bdev: ${why}` : `Failed to add base bdev ${name} to RAID bdev ${raidName}: ${why}`))
+        [errno, [-5, -16, -17].includes(errno) ? `Failed to add base bdev to RAID bdev: ${why}` : `Failed to add base bdev ${name} to RAID bdev ${raidName}: ${why}`])
     },
     bdev_raid_remove_base_bdev: ({ name }) =>
-      worded(host, () => module.removeMember(name), errno => new RpcError(errno, 'Failed to remove base bdev from raid bdev')),
+      worded(() => module.removeMember(name), errno => [errno, 'Failed to remove base bdev from raid bdev']),
     bdev_raid_set_options(params = {}) {
       const options = { ...module.options, ...params }
       if (options.process_window_size_kb === 0) throw new BdevError('EINVAL', 'process_window_size_kb must be above 0')

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A host with RAM bases that do what the test says: fail, forget what was not flushed, answer late, grow, go away.
 import { bdevInfoJson, createHost, type Host } from '@bdevkit/core'
-import { BdevError, defineBdevModule, ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { BdevHost, BdevIo, IoDevice, JsonObject } from '@bdevkit/module-sdk'
+import { defineBdevModule, ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
+import type { BdevError, BdevHost, BdevIo, IoDevice, JsonObject } from '@bdevkit/module-sdk'
 import raid from '../src/index.js'
 
 /** Bytes that outlive the host: a disk. */

@@ -38,7 +38,7 @@ export const concat: RaidLevel = {
     let slot = 0
     while (starts[slot + 1] <= io.offsetBlocks) slot++
     const leg = ch.readLegs[slot]
-    if (leg === null) {
+    if (leg === null || io.offsetBlocks + io.numBlocks > starts[slot + 1]) {
       io.complete(IoStatus.Failed)
       return
     }

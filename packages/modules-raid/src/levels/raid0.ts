@@ -30,7 +30,7 @@ export const raid0: RaidLevel = {
     const strip = (io.offsetBlocks - inStrip) / stripBlocks
     const slot = strip % numMembers
     const leg = ch.readLegs[slot]
-    if (leg === null) {
+    if (leg === null || (inStrip + io.numBlocks > stripBlocks && numMembers > 1)) {
       io.complete(IoStatus.Failed)
       return
     }

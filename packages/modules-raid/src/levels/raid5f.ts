@@ -64,6 +64,10 @@ function read(ch: RaidChannel, io: BdevIo<RaidIo>): void {
   const { stripBlocks, numMembers } = ch
   const own = io.ctx
   const inStrip = io.offsetBlocks % stripBlocks
+  if (inStrip + io.numBlocks > stripBlocks) {
+    io.complete(IoStatus.Failed)
+    return
+  }
   const strip = (io.offsetBlocks - inStrip) / stripBlocks
   const place = strip % (numMembers - 1)
   const stripe = (strip - place) / (numMembers - 1)
