@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { BdevFnTable, BdevIo, DescChannel, IoWaitEntry } from '@bdevkit/module-sdk'
+import type { BdevIo, DescChannel, IoWaitEntry } from '@bdevkit/module-sdk'
 import type { MemberRange, RaidLevel } from './levels/level.js'
-import type { RaidBdev } from './raid-bdev.js'
 import type { RaidChannel } from './raid-channel.js'
+import { failMembersOf } from './raid-fn.js'
 
 /** What is kept with each I/O of an array. */
 export class RaidIo {
@@ -28,35 +28,25 @@ export class RaidIo {
 
 const range: MemberRange = { offsetBlocks: 0, numBlocks: 0 }
 
-/** The function table of the arrays of one level. */
-export function raidFnTable(level: RaidLevel): BdevFnTable<RaidBdev, RaidChannel, RaidIo> {
-  return {
-    destruct: raid => raid.destruct(),
-    removeStarted: raid => raid.removeStarted(),
-    ioTypeSupported: (raid, type) => raid.ioTypeSupported(type),
-    getIoChannel: raid => raid.device!.getIoChannel(),
-    dumpInfoJson: raid => ({ raid: raid.infoJson() }),
-    writeConfigJson: bdev => bdev.ctx.createCalls(),
-    submitRequest(ch, io) {
-      switch (io.type) {
-        case IoType.Read:
-        case IoType.Write:
-          io.ctx.ch = ch
-          level.submitRw(ch, io)
-          break
-        case IoType.Unmap:
-        case IoType.Flush:
-        case IoType.WriteZeroes:
-          startAll(ch, io, sendRanges)
-          break
-        case IoType.Reset:
-          ch.raid.resets++
-          startAll(ch, io, sendResets)
-          break
-        default:
-          io.complete(IoStatus.Failed)
-      }
-    },
+/** Carries out an I/O of an array. */
+export function submitRaid(level: RaidLevel, ch: RaidChannel, io: BdevIo<RaidIo>): void {
+  switch (io.type) {
+    case IoType.Read:
+    case IoType.Write:
+      io.ctx.ch = ch
+      level.submitRw(ch, io)
+      break
+    case IoType.Unmap:
+    case IoType.Flush:
+    case IoType.WriteZeroes:
+      startAll(ch, io, sendRanges)
+      break
+    case IoType.Reset:
+      ch.raid.resets++
+      startAll(ch, io, sendResets)
+      break
+    default:
+      io.complete(IoStatus.Failed)
   }
 }
 
@@ -136,11 +126,12 @@ function settleFailures(io: BdevIo<RaidIo>, failed: readonly number[]): void {
     io.complete(own.status)
     return
   }
-  // cold: a member failed
-  raid.failMembers(failed).then(
-    without => io.thread.execMsg(without ? completeWithout : completeFailed, io),
-    () => io.thread.execMsg(completeFailed, io),
-  )
+  failMembersOf(raid, failed, io)
+}
+
+/** Called when the array has decided. */
+export function failuresSettled(io: BdevIo<RaidIo>, without: boolean): void {
+  io.thread.execMsg(without ? completeWithout : completeFailed, io)
 }
 
 function completeWithout(io: BdevIo<RaidIo>): void {

@@ -14,7 +14,9 @@ export const concat: RaidLevel = {
   difSupported: false,
   canResize: false,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
-  maxMissing: () => 0,
+  maxMissing() {
+    return 0
+  },
 
   layout(members, stripSizeBlocks) {
     let numBlocks = 0

@@ -13,7 +13,9 @@ export const raid0: RaidLevel = {
   difSupported: true,
   canResize: true,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
-  maxMissing: () => 0,
+  maxMissing() {
+    return 0
+  },
 
   layout(members, stripSizeBlocks) {
     let smallest = Infinity

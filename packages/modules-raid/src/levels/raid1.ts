@@ -5,6 +5,7 @@ import type { BdevIo } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import { allSent, legDone, legSent, startAll, type RaidIo } from '../raid-io.js'
 import type { RaidLevel } from './level.js'
+import { copyWindow } from './rebuild-window.js'
 
 /** The same on every member. SPDK's `raid1.c`. */
 export const raid1: RaidLevel = {
@@ -16,7 +17,9 @@ export const raid1: RaidLevel = {
   difSupported: false,
   canResize: true,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
-  maxMissing: numMembers => numMembers - 1,
+  maxMissing(numMembers) {
+    return numMembers - 1
+  },
 
   layout(members) {
     let smallest = Infinity
@@ -35,12 +38,11 @@ export const raid1: RaidLevel = {
     out.numBlocks = io.numBlocks
   },
 
-  rebuildUnitBlocks: () => 1,
-
-  async rebuildWindow(job, offsetBlocks, numBlocks) {
-    await job.readAny(offsetBlocks, numBlocks)
-    await job.writeTarget(offsetBlocks, numBlocks)
+  rebuildUnitBlocks() {
+    return 1
   },
+
+  rebuildWindow: copyWindow,
 }
 
 function sendWrites(io: BdevIo<RaidIo>): void {

@@ -5,6 +5,7 @@ import type { BdevIo } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import { allSent, legDone, legSent, startAll, type RaidIo } from '../raid-io.js'
 import type { RaidLevel } from './level.js'
+import { xorWindow } from './rebuild-window.js'
 import { StripePool, type Stripe } from './stripe.js'
 
 /** Strips and their parity, which turns from member to member; whole stripes are written. SPDK's `raid5f.c`. */
@@ -17,7 +18,9 @@ export const raid5f: RaidLevel = {
   difSupported: false,
   canResize: false,
   rangeTypes: [IoType.Flush, IoType.WriteZeroes],
-  maxMissing: () => 1,
+  maxMissing() {
+    return 1
+  },
 
   layout(members, stripSizeBlocks) {
     let smallest = Infinity
@@ -28,8 +31,13 @@ export const raid5f: RaidLevel = {
     return { numBlocks: used * dataMembers, splitBoundaryBlocks: stripSizeBlocks, writeUnitBlocks: stripSizeBlocks * dataMembers }
   },
 
-  createChannel: ch => new StripePool(ch.raid.host, ch.numMembers, ch.stripBlocks * ch.raid.blockSizeBytes),
-  destroyChannel: ch => (ch.ctx as StripePool).close(),
+  createChannel(ch) {
+    return new StripePool(ch.raid.host, ch.numMembers, ch.stripBlocks * ch.raid.blockSizeBytes)
+  },
+
+  destroyChannel(ch) {
+    ;(ch.ctx as StripePool).close()
+  },
 
   submitRw(ch, io) {
     if (io.type === IoType.Write) write(ch, io)
@@ -45,14 +53,11 @@ export const raid5f: RaidLevel = {
     out.numBlocks = (Math.ceil((io.offsetBlocks + io.numBlocks) / stripeBlocks) - first) * stripBlocks
   },
 
-  rebuildUnitBlocks: (numMembers, stripSizeBlocks) => stripSizeBlocks * (numMembers - 1),
-
-  /** On the members a stripe is one row of strips, and each of them is the xor of the others. */
-  async rebuildWindow(job, offsetBlocks, numBlocks) {
-    const dataMembers = job.numMembers - 1
-    await job.readXor(offsetBlocks / dataMembers, numBlocks / dataMembers)
-    await job.writeTarget(offsetBlocks / dataMembers, numBlocks / dataMembers)
+  rebuildUnitBlocks(numMembers, stripSizeBlocks) {
+    return stripSizeBlocks * (numMembers - 1)
   },
+
+  rebuildWindow: xorWindow,
 }
 
 /** The member that has the parity of a stripe. */
@@ -168,7 +173,7 @@ function write(ch: RaidChannel, io: BdevIo<RaidIo>): void {
   const index = io.offsetBlocks / stripeBlocks
   const parity = paritySlot(index, ch.numMembers)
   stripe.offsetBlocks = index * ch.stripBlocks
-  stripe.map(io.iovs, io.iovCnt, parity)
+  stripe.cut(io.iovs, io.iovCnt, parity)
   if (ch.writeLegs[parity] !== null) stripe.computeParity(parity)
   io.ctx.ctx = stripe
   startAll(ch, io, sendStrips)

@@ -37,7 +37,7 @@ export class Stripe {
   }
 
   /** Cuts a stripe of user data into the strips of all members but the one with the parity. */
-  map(iovs: readonly Iov[], iovCnt: number, parity: number): void {
+  cut(iovs: readonly Iov[], iovCnt: number, parity: number): void {
     let at = 0
     let inIov = 0
     for (let slot = 0; slot < this.chunks.length; slot++) {
@@ -70,7 +70,7 @@ export class Stripe {
     iov.len = this.pool.stripBytes
   }
 
-  /** The parity of what `map` has cut. */
+  /** The parity of what `cut` has cut. */
   computeParity(parity: number): void {
     const { accel } = this.pool.host
     const { buf, off } = this.bufferOf(parity)
