@@ -100,5 +100,6 @@ export async function startTestHost(modules: BdevModule | readonly BdevModule[],
       registry.register(name, spec, handlers[name] as RpcHandler)
     }
   }
+  registry.compileSchemas()
   return new TestHost(host, kit as unknown as Kit, registry, errors, options.limitMs ?? LIMIT_MS)
 }

@@ -22,6 +22,23 @@ export interface RpcMethodSpec {
   readonly states?: 'startup' | 'runtime' | 'any'
   /** What SPDK answers where parameters do not decode; default -32603 "spdk_json_decode_object failed". */
   readonly decodeError?: { readonly code: number; readonly message?: string }
+  /** Schema of the result, for documentation and typed clients; results are not checked. */
+  readonly result?: JsonSchema
+  /** How a command line spells the parameters. */
+  readonly cli?: RpcCli
+}
+
+/**
+ * How a command line spells the parameters of a method. Left to itself a parameter `block_size` is the flag `--block-size`, and
+ * a boolean one has `--no-…` too.
+ */
+export interface RpcCli {
+  /** Parameters that are given without a flag, in order. */
+  readonly positional?: readonly string[]
+  /** Further flags of a parameter: `{ name: '-b', timeout: '-t --timeout-ms' }`. */
+  readonly flags?: { readonly [param: string]: string }
+  /** Parameters in blocks that are given in MiB, and the parameter that holds the size of a block: `{ num_blocks: 'block_size' }`. */
+  readonly mebibytes?: { readonly [param: string]: string }
 }
 
 /** An RPC method with the static types of its parameters and result. */

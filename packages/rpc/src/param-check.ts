@@ -14,11 +14,23 @@ let compiler: Ajv | undefined
 export type ParamCheck = (params: unknown) => string | undefined
 
 /**
- * Compiles the draft-07 schema of a method's parameters. Nothing is coerced ("2048" is no integer) and no default is filled
- * in. Like SPDK's decoder the top level refuses names it does not know, unless the schema says `additionalProperties` itself.
- * @throws Error naming the method when the schema is no schema, or uses a keyword or format that strict ajv does not know.
+ * The check of a method's parameters by their draft-07 schema, compiled when it is first used: a server has some hundred
+ * methods and is asked for few of them. Nothing is coerced ("2048" is no integer) and no default is filled in. Like SPDK's
+ * decoder the top level refuses names it does not know, unless the schema says `additionalProperties` itself.
+ * @throws Error naming the method where the schema is not one of an object; what else is wrong with it is thrown by the check.
  */
-export function compileParamCheck(method: string, schema: JsonSchema): ParamCheck {
+export function paramCheck(method: string, schema: JsonSchema): ParamCheck {
+  const type: unknown = (schema as { readonly type?: unknown } | null)?.type
+  if (type !== 'object') {
+    const found = type === undefined ? 'none' : JSON.stringify(type)
+    throw new Error(`method "${method}": wanted a JSON Schema of type "object" in "params", found type ${found}`)
+  }
+  let check: ParamCheck | undefined
+  return params => (check ??= compileParamCheck(method, schema))(params)
+}
+
+/** @throws Error naming the method when the schema is no schema, or uses a keyword or format that strict ajv does not know. */
+function compileParamCheck(method: string, schema: JsonSchema): ParamCheck {
   const closed = 'additionalProperties' in schema ? schema : { ...schema, additionalProperties: false }
   let validate: ValidateFunction
   try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonSchema, Logger, RpcMethodSpec } from '@bdevkit/module-sdk'
+import type { JsonSchema, Logger, RpcCli, RpcMethodSpec } from '@bdevkit/module-sdk'
 import {
   DECODE_FAILED,
   JSONRPC_INTERNAL_ERROR,
@@ -13,7 +13,7 @@ import {
 } from './errors.js'
 import type { JsonFlaw, JsonObject } from './json-parse.js'
 import { printable, stderrLog } from './log.js'
-import { compileParamCheck, explainFlaw, type ParamCheck } from './param-check.js'
+import { explainFlaw, paramCheck, type ParamCheck } from './param-check.js'
 
 /** SPDK's two states: before and after the subsystems are initialised. */
 export type RpcState = 'startup' | 'runtime'
@@ -49,6 +49,10 @@ export interface RpcMethodInfo {
   readonly states: RpcStates
   readonly description?: string
   readonly params?: JsonSchema
+  readonly result?: JsonSchema
+  readonly cli?: RpcCli
+  /** What stands for parameters that do not decode. */
+  readonly decodeError: RpcErrorObject
   /** The method this name is another name of. */
   readonly aliasOf?: string
 }
@@ -65,7 +69,6 @@ interface Entry {
   readonly info: RpcMethodInfo
   readonly handler: RpcHandler
   readonly check: ParamCheck | undefined
-  readonly decodeError: RpcErrorObject
   readonly sentParams: 'ignore' | { readonly refuse: string }
   readonly mayWait: boolean
 }
@@ -112,7 +115,8 @@ export class RpcRegistry {
 
   /**
    * Adds a method.
-   * @throws Error when the name is taken or the schema is none.
+   * @throws Error when the name is taken or the schema is not one of an object. What else is wrong with a schema shows when it
+   * is first used, or in {@link compileSchemas}.
    */
   register<Params, Result>(
     name: string,
@@ -128,10 +132,12 @@ export class RpcRegistry {
         states: spec.states ?? 'runtime',
         ...(spec.description === undefined ? {} : { description: spec.description }),
         ...(spec.params === undefined ? {} : { params: spec.params }),
+        ...(spec.result === undefined ? {} : { result: spec.result }),
+        ...(spec.cli === undefined ? {} : { cli: spec.cli }),
+        decodeError: { code, message },
       },
       handler: handler as RpcHandler,
-      check: spec.params === undefined ? undefined : compileParamCheck(name, spec.params),
-      decodeError: { code, message },
+      check: spec.params === undefined ? undefined : paramCheck(name, spec.params),
       sentParams: options.sentParams ?? { refuse: `${name} requires no parameters` },
       mayWait: options.mayWait ?? false,
     })
@@ -202,7 +208,12 @@ export class RpcRegistry {
    */
   invoke(method: string, params: unknown, flaws: readonly JsonFlaw[], done: (outcome: RpcOutcome) => void): void {
     const entry = this.#find(method)
-    const refusal = entry === undefined ? this.#unknown(method) : this.#refusal(method, entry, params, flaws)
+    let refusal: Refusal | undefined
+    try {
+      refusal = entry === undefined ? this.#unknown(method) : this.#refusal(method, entry, params, flaws)
+    } catch (thrown) {
+      refusal = this.#thrown(method, thrown)
+    }
     if (entry === undefined || refusal !== undefined) return done(refusal as Refusal)
     const fail = (thrown: unknown) => done(this.#thrown(method, thrown))
     const succeed = (result: unknown) => done({ result: result === undefined ? true : result })
@@ -224,6 +235,14 @@ export class RpcRegistry {
         fail(thrown)
       },
     )
+  }
+
+  /**
+   * Compiles every schema now, for tests and checks: a server compiles each when it is first used.
+   * @throws Error naming the method whose schema is none.
+   */
+  compileSchemas(): void {
+    for (const { check } of this.#entries.values()) check?.({})
   }
 
   #find(name: string): Entry | undefined {
@@ -255,7 +274,7 @@ export class RpcRegistry {
     const problem = flaws[0] === undefined ? entry.check(params ?? {}) : explainFlaw(flaws[0])
     if (problem === undefined) return undefined
     this.log.error(`${method}: ${problem}`)
-    return { error: entry.decodeError, reason: problem }
+    return { error: entry.info.decodeError, reason: problem }
   }
 
   #thrown(method: string, thrown: unknown): Refusal {

@@ -203,13 +203,20 @@ describe('RpcRegistry', () => {
     expect(registry.list()).toHaveLength(2)
   })
 
+  it('finds what is wrong with a schema when it is first used, or when it is asked', async () => {
+    const { registry, log } = fixture()
+    registry.register('x', { states: 'any', params: { type: 'object', propertees: {} } }, () => 1)
+    expect(() => registry.compileSchemas()).toThrow(
+      /^method "x": wanted a JSON Schema of draft 07 in "params", found: .*propertees/,
+    )
+    expect(await failure(registry.call('x'))).toMatchObject({ rpcCode: -32603, rpcMessage: 'Internal error' })
+    expect(log.lines.join('\n')).toContain('method "x": wanted a JSON Schema of draft 07')
+  })
+
   it('refuses a name twice, a bad alias, and a schema that is none', () => {
     const { registry } = fixture()
     expect(() => registry.register('bdev_null_create', {}, () => 1)).toThrow('method "bdev_null_create": wanted a free name')
     expect(() => registry.registerAlias('x', 'nope')).toThrow('found none named "nope"')
-    expect(() => registry.register('x', { params: { type: 'object', propertees: {} } }, () => 1)).toThrow(
-      /^method "x": wanted a JSON Schema of draft 07 in "params", found: .*propertees/,
-    )
     expect(() => registry.register('x', { params: { type: 'objekt' } }, () => 1)).toThrow('method "x"')
     expect(registry.get('x')).toBeUndefined()
   })

@@ -71,6 +71,7 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
     }
     const channel = new IoChannel(this, thread, ctx)
     this.channels.set(thread, channel)
+    thread.ioChannels.add(channel)
     return channel
   }
 
@@ -115,6 +116,7 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
   channelUnused(channel: IoChannel<Ctx>): void {
     if (this.channels.get(channel.thread) !== channel) return
     this.channels.delete(channel.thread)
+    channel.thread.ioChannels.delete(channel)
     try {
       this.#spec.destroyChannel?.(channel.ctx)
     } catch (thrown) {

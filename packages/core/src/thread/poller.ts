@@ -6,6 +6,8 @@ import type { SpdkThread } from './thread.js'
 /** A function called again and again on one thread (`struct spdk_poller`). */
 export class Poller<Arg = unknown> implements SdkPoller {
   readonly thread: SpdkThread
+  /** Unique on its thread. */
+  readonly id: number
   readonly name: string
   readonly periodMs: number
   /** When it is due, for timed pollers. */
@@ -16,9 +18,10 @@ export class Poller<Arg = unknown> implements SdkPoller {
   readonly #fn: (arg: Arg) => PollerRc
   readonly #arg: Arg
 
-  constructor(thread: SpdkThread, fn: (arg: Arg) => PollerRc, arg: Arg, periodUs: number, name: string) {
+  constructor(thread: SpdkThread, id: number, fn: (arg: Arg) => PollerRc, arg: Arg, periodUs: number, name: string) {
     if (!(periodUs >= 0)) throw new RangeError(`poller "${name}": wanted a period of 0 or more microseconds, found ${periodUs}`)
     this.thread = thread
+    this.id = id
     this.name = name
     this.periodMs = periodUs / 1000
     this.#fn = fn

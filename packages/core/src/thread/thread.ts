@@ -9,6 +9,13 @@ import type { Reactor } from './reactor.js'
 /** A message: a function and its argument. */
 export type Message = (arg: any) => void
 
+/** What a thread shows of a channel that it holds. */
+export interface ThreadIoChannel {
+  readonly device: { readonly name: string }
+  /** How many hold it. */
+  readonly refs: number
+}
+
 function noop(): void {}
 
 /** A cooperative executor (`struct spdk_thread`): a queue of messages and a set of pollers, run by a reactor. */
@@ -29,6 +36,9 @@ export class SpdkThread implements Thread {
   /** Waiters are being called: what they take is theirs. */
   ioWaking = false
   readonly pollers: Poller<any>[] = []
+  /** Channels of devices that this thread holds, oldest first. */
+  readonly ioChannels = new Set<ThreadIoChannel>()
+  #nextPollerId = 1
   #fns: Message[] = new Array<Message>(RING_SIZE).fill(noop)
   #args: unknown[] = new Array<unknown>(RING_SIZE).fill(null)
   #head = 0
@@ -64,7 +74,7 @@ export class SpdkThread implements Thread {
   }
 
   registerPoller<Arg>(fn: (arg: Arg) => PollerRc, arg: Arg, periodUs: number, name = fn.name): Poller<Arg> {
-    const poller = new Poller(this, fn, arg, periodUs, name)
+    const poller = new Poller(this, this.#nextPollerId++, fn, arg, periodUs, name)
     this.pollers.push(poller)
     this.reactor.pollerAdded(poller)
     return poller
