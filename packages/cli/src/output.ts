@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isAbsolute, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { LogLevel, LogSink } from '@bdevkit/core'
+import type { LogControl } from '@bdevkit/rpc'
 
 /** A failure that is no bug: its message says all, and the command ends with status 1. */
 export class CliError extends Error {
@@ -54,11 +55,11 @@ export function failureText(thrown: unknown): string {
 /** Levels of `--log-level`, from few messages to many. */
 export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'notice', 'info', 'debug']
 
-/** Messages of `level` and above to standard error. */
-export function stderrSink(level: LogLevel): LogSink {
-  const most = LOG_LEVELS.indexOf(level)
-  return (of, source, message) => {
-    if (LOG_LEVELS.indexOf(of) <= most) err(`${of}: ${source}: ${message}`)
+/** Messages that `control` wants printed to standard error. */
+export function stderrSink(control: LogControl): LogSink {
+  return (level, source, message) => {
+    if (!control.prints(level, source)) return
+    err(`${control.timestamps ? `[${new Date().toISOString()}] ` : ''}${level}: ${source}: ${message}`)
   }
 }
 

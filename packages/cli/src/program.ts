@@ -70,6 +70,9 @@ function addServe(program: Command, args: readonly string[], done: (status: numb
     )
     .option('-c, --config <file>', "stack file: SPDK's JSON configuration, optionally with a list of modules")
     .option('-r, --rpc-socket <path>', 'answer JSON-RPC on this Unix socket (mode 0600); not at all without it')
+    .option('--wait-for-rpc', 'initialise nothing before a client calls framework_start_init')
+    .option('--rpcs-allowed <methods>', 'the only methods that exist, separated by commas', text => text.split(','))
+    .option('--lenient', 'name each call of the stack file that fails, and go on')
     .option(
       '--nbd <address>',
       'answer NBD on unix:PATH, tcp:HOST:PORT or tcp:[IPV6]:PORT; may be given several times',

@@ -52,6 +52,8 @@ function checkOptions(options: ServeOptions): void {
     }
   }
   if (stdio === true) refuseFiles()
+  if (options.waitForRpc === true && rpcSocket === undefined)
+    throw new UsageError('--wait-for-rpc: wanted -r with the socket on which framework_start_init comes')
   if (run !== undefined && json === true)
     throw new UsageError("--run and --json do not go together: standard output is the command's")
   const serves = nbd.length > 0 || stdio === true || run !== undefined
@@ -92,6 +94,8 @@ class Target {
   #rpc: RpcServer | undefined
   #nbd: NbdServer | undefined
   #bdevs: Bdev[] = []
+  /** Nothing is there but the RPC socket, until `framework_start_init`. */
+  #waiting = false
 
   constructor(options: ServeOptions, signals: StopSignals, cleanup: ExitCleanup) {
     this.#options = options
@@ -104,7 +108,7 @@ class Target {
     const interrupted = await Promise.race([this.#start(), this.#signals.first])
     if (interrupted !== undefined) {
       err(`bdev: ${interrupted} before the stack was ready: ended`)
-      return 1
+      return this.#waiting ? 0 : 1
     }
     let status = 1
     let clean = true
@@ -123,6 +127,7 @@ class Target {
       const stack = await openStack(this.#options, {
         kill: signal => this.#signals.request(signal),
         beforeInit: registry => this.#listenRpc(registry),
+        initStarted: () => this.#initStarted(),
       })
       this.#host = stack.host
       await this.#listenNbd(stack.host)
@@ -137,8 +142,17 @@ class Target {
   async #listenRpc(registry: RpcRegistry): Promise<void> {
     if (this.#options.rpcSocket === undefined) return
     const path = resolve(this.#options.rpcSocket)
-    this.#rpc = await RpcServer.listen(path, { registry, paused: true })
+    this.#waiting = this.#options.waitForRpc === true
+    this.#rpc = await RpcServer.listen(path, { registry, paused: !this.#waiting })
     this.#listensAt(path, `${path}.lock`)
+    if (!this.#waiting) return
+    if (this.#options.json === true) out(JSON.stringify({ ready: false, waitsFor: 'framework_start_init', pid: process.pid, rpcSocket: path }))
+    else err(`bdev: waits for framework_start_init on ${path}`)
+  }
+
+  #initStarted(): void {
+    this.#waiting = false
+    this.#rpc?.pause()
   }
 
   async #listenNbd(host: Host): Promise<void> {

@@ -11,15 +11,17 @@ import {
 } from '@bdevkit/core/node'
 import {
   loadConfig,
+  LogControl,
   missingModuleText,
   readConfigFile,
   registerHostMethods,
   RpcRegistry,
   type AppCallbacks,
   type ConfigFile,
+  type HostMethodsOptions,
   type RpcSubsystem,
 } from '@bdevkit/rpc'
-import { CLI_PACKAGE_JSON, CliError, cliVersion, stderrSink } from './output.js'
+import { CLI_PACKAGE_JSON, CliError, cliVersion, stderrSink, UsageError } from './output.js'
 
 /** Options of every command that looks for modules. */
 export interface ModuleOptions {
@@ -35,6 +37,12 @@ export interface ModuleOptions {
 export interface StackOptions extends ModuleOptions {
   strict?: boolean
   logLevel: LogLevel
+  /** Name what fails in the stack file, and go on. */
+  lenient?: boolean
+  /** Initialise nothing before `framework_start_init` is called. */
+  waitForRpc?: boolean
+  /** The only methods that exist, for clients and the stack file. */
+  rpcsAllowed?: string[]
 }
 
 /** A host with its modules, and the bdevs that the stack file asks for. */
@@ -42,12 +50,20 @@ export interface Stack {
   readonly host: Host
   readonly registry: RpcRegistry
   readonly modules: readonly LoadedModule[]
+  /** The parts of the application that a configuration may name. */
+  readonly subsystems: readonly RpcSubsystem[]
+  /** Which messages are printed. */
+  readonly log: LogControl
 }
 
 /** What happens while a stack comes up. */
-export interface StackHooks extends AppCallbacks {
+export interface StackHooks extends Omit<AppCallbacks, 'startInit'> {
+  /** Adds methods, and subsystems at the end of the list, before the first call. */
+  register?(registry: RpcRegistry, host: Host, subsystems: RpcSubsystem[]): void
   /** After the calls for STARTUP, before the modules are initialised: where SPDK creates its RPC socket. */
   beforeInit?(registry: RpcRegistry): Promise<void>
+  /** `framework_start_init` has been called; no further request is to be read until the stack is up. */
+  initStarted?(): void
 }
 
 /** How long a host may take to finish, in milliseconds. */
@@ -82,17 +98,22 @@ export async function openStack(options: StackOptions, hooks: StackHooks = {}): 
   const { loaded, failures, discovery } = await findModules(options, config)
   if (failures.length > 0) throw new ModuleLoadError(failures)
 
-  const sink = stderrSink(options.logLevel)
+  const control = new LogControl(options.logLevel)
+  const sink = stderrSink(control)
   const host = createHost({ log: sink, strict: options.strict ?? false })
   for (const module of loaded) host.use(module.value)
   const { held, log } = holdBack(sink)
   const registry = new RpcRegistry({ log: createLogger(log, 'rpc'), waits: host.waits })
-  const subsystems = registerMethods(registry, host, hooks)
+  const gate = new InitGate(hooks)
+  const subsystems = registerMethods(registry, host, { ...hooks, log: control, startInit: () => gate.opened() })
+  hooks.register?.(registry, host, subsystems)
+  allow(registry, options.rpcsAllowed)
   const load = async (): Promise<void> => {
     if (config === undefined) return
     await loadConfig(config, {
       registry,
       hasSubsystem: name => subsystems.some(subsystem => subsystem.name === name),
+      ignoreErrors: options.lenient === true,
       missingMethod: method => missingModuleText(method, discovery.lookedIn),
       log: createLogger(sink, 'rpc'),
     })
@@ -100,20 +121,68 @@ export async function openStack(options: StackOptions, hooks: StackHooks = {}): 
   try {
     await load()
     await hooks.beforeInit?.(registry)
+    if (options.waitForRpc === true) {
+      held.release()
+      await gate.asked
+    }
     await host.init()
     registry.enterRuntime()
     await load()
     await host.waitForExamine()
   } catch (thrown) {
     held.release(thrown)
+    gate.fail(thrown)
     if (host.state === 'running') await finishHost(host)
     throw thrown
   }
   held.release()
-  return { host, registry, modules: loaded }
+  gate.done()
+  return { host, registry, modules: loaded, subsystems, log: control }
 }
 
-function registerMethods(registry: RpcRegistry, host: Host, app: AppCallbacks): readonly RpcSubsystem[] {
+/** Where a stack waits for `framework_start_init`, and that call for the stack. */
+class InitGate {
+  /** Settles when the call has come. */
+  readonly asked: Promise<void>
+  #ask: () => void = () => undefined
+  readonly #up: Promise<void>
+  #settle: (failure?: unknown) => void = () => undefined
+  readonly #hooks: StackHooks
+
+  constructor(hooks: StackHooks) {
+    this.#hooks = hooks
+    this.asked = new Promise(resolve => (this.#ask = resolve))
+    this.#up = new Promise((resolve, reject) => {
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- what ended the start, as it is
+      this.#settle = failure => (failure === undefined ? resolve() : reject(failure))
+    })
+    this.#up.catch(() => undefined)
+  }
+
+  /** The call: settles when the stack is up. */
+  opened(): Promise<void> {
+    this.#hooks.initStarted?.()
+    this.#ask()
+    return this.#up
+  }
+
+  done(): void {
+    this.#settle()
+  }
+
+  fail(thrown: unknown): void {
+    this.#settle(thrown)
+  }
+}
+
+function allow(registry: RpcRegistry, names: readonly string[] | undefined): void {
+  if (names === undefined) return
+  const unknown = names.filter(name => registry.get(name) === undefined)
+  if (unknown.length > 0) throw new UsageError(`--rpcs-allowed: there is no method ${unknown.map(name => `"${name}"`).join(', ')}`)
+  registry.setAllowList(names)
+}
+
+function registerMethods(registry: RpcRegistry, host: Host, app: HostMethodsOptions): RpcSubsystem[] {
   try {
     return registerHostMethods(registry, host, { identity: { name: 'bdevkit', version: cliVersion() }, ...app })
   } catch (cause) {

@@ -49,9 +49,20 @@ export function missingModuleText(method: string, lookedIn: readonly string[]): 
   return `no module "${module}" (looked in ${lookedIn.join(', ')}); try: npm install bdev-module-${module}`
 }
 
-// A configuration saved by SPDK sets the options of everything it was built with. Those of a part that is not here would
-// change nothing: they are skipped like the methods of a subsystem that is not here.
-const SETS_OPTIONS = /^[a-z][a-z0-9_]*_set_(?:options|hotplug)$/
+/**
+ * Methods that a configuration saved by SPDK calls for parts of it that are not here, in subsystems that are. They set options
+ * and make nothing: they are named and skipped where no module has them, like the methods of a subsystem that is not here.
+ */
+export const METHODS_WITHOUT_MEANING: readonly string[] = [
+  'accel_set_driver',
+  'bdev_iscsi_set_options',
+  'bdev_nvme_set_hotplug',
+  'bdev_nvme_set_options',
+  'bdev_raid_set_options',
+  'bdev_virtio_blk_set_hotplug',
+  'keyring_linux_set_options',
+  'scheduler_set_options',
+]
 
 class Loader {
   readonly log: Logger
@@ -95,7 +106,7 @@ class Loader {
       }
       return false
     }
-    if (SETS_OPTIONS.test(method)) {
+    if (METHODS_WITHOUT_MEANING.includes(method)) {
       if (this.#registry.state === 'startup')
         this.log.notice(`${where}: skipping method '${method}' because nothing here has these options`)
       return false

@@ -126,7 +126,7 @@ describe('keys over RPC', () => {
         `"sequence_count":2048,"buf_count":2048}},{"method":"accel_crypto_key_create","params":${golden}}]`,
     )
     const subsystems = await registry.call<{ subsystem: string }[]>('framework_get_subsystems')
-    expect(subsystems.map(({ subsystem }) => subsystem)).toEqual(['accel', 'bdev'])
+    expect(subsystems.map(({ subsystem }) => subsystem).slice(-2)).toEqual(['accel', 'bdev'])
     const again = hostFixture()
     const [options, call] = saved as { method: string; params: object }[]
     await again.registry.call(options.method, { ...options.params, task_count: 64 })

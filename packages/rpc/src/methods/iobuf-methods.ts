@@ -49,9 +49,9 @@ export function registerIobufMethods(registry: RpcRegistry, host: Host): () => R
     'iobuf_get_stats',
     { description: "Use of SPDK's pools of buffers by its users here: none, buffers come from the DMA heap." },
     () => {
-      const { iobuf_small_cache_size: small, iobuf_large_cache_size: large } = host.configJson()[0]?.params as Record<string, number>
-      const pool = (cacheSize: number | undefined): JsonObject => ({ cache: 0, main: 0, retry: 0, cache_size: cacheSize ?? 0 })
-      return ['accel', 'bdev'].map(module => ({ module, small_pool: pool(small), large_pool: pool(large) }))
+      const { iobufSmallCacheSize, iobufLargeCacheSize } = host.options
+      const pool = (cacheSize: number): JsonObject => ({ cache: 0, main: 0, retry: 0, cache_size: cacheSize })
+      return ['accel', 'bdev'].map(module => ({ module, small_pool: pool(iobufSmallCacheSize), large_pool: pool(iobufLargeCacheSize) }))
     },
     { sentParams: 'ignore' },
   )

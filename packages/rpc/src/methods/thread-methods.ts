@@ -35,7 +35,7 @@ export function registerThreadMethods(registry: RpcRegistry, host: Host): void {
   registry.register(
     'thread_get_io_channels',
     { description: 'Channels that each thread holds.' },
-    () => threads(thread => ({ name: thread.name, io_channels: ioChannels(host, thread) })),
+    () => threads(({ name, ioChannels }) => ({ name, io_channels: [...ioChannels].map(({ device, refs }) => ({ name: device.name, ref: refs })) })),
     noArguments("'thread_get_io_channels'"),
   )
   registerSetCpumask(registry, host)
@@ -139,12 +139,4 @@ function pollers(thread: SpdkThread): JsonObject {
     ...(periodMs === 0 ? {} : { period_ticks: Math.round(periodMs * TICKS_PER_MS) }),
   })
   return { active_pollers: active.map(describe), timed_pollers: timed.map(describe), paused_pollers: paused.map(describe) }
-}
-
-function ioChannels(host: Host, thread: SpdkThread): JsonObject[] {
-  const ofDevices = [...thread.ioChannels].map(({ device, refs }) => ({ name: device.name, ref: refs }))
-  const ofBdevs = host.bdevs
-    .filter(bdev => bdev.channels.some(channel => channel.thread === thread))
-    .map(bdev => ({ name: `bdev_${bdev.name}`, ref: 1 }))
-  return [...ofDevices, ...ofBdevs]
 }
