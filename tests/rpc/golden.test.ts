@@ -21,9 +21,16 @@ const setup = read('errors-setup.json') as { files: Record<string, number>; setu
 /** Errors of requests whose answer was not recorded, read out of SPDK's source. */
 const derived = read('errors-derived.json') as Record<string, string>
 
-/** Deliberate differences, each in docs/spdk-differences.md. */
-const DIFFERENCES: Record<string, string> = {
-  'key: unsupported tweak mode': '{"jsonrpc":"2.0","id":1,"result":true}\n',
+const result = (json: string): string => `{"jsonrpc":"2.0","id":1,"result":${json}}\n`
+const KEY = '{"name":"k","cipher":"AES_XTS","key":"00000000000000000000000000000000","key2":"11111111111111111111111111111111","tweak_mode":"SIMPLE_LBA"}'
+
+/** Deliberate differences, each in docs/spdk-differences.md: our answer, made of SPDK's. */
+const DIFFERENCES: Record<string, (recorded: string) => string> = {
+  'key: unsupported tweak mode': () => result('true'),
+  'key_destroy: in use by CR': () => '{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Failed to destroy key, rc -16"}}\n',
+  'keys_get: after destroy while in use': () => result(`[${KEY}]`),
+  // SPDK writes the name out of memory that it has freed.
+  'get_bdevs: CR after its key was destroyed': recorded => recorded.replace(/"key_name":"[^}]*}/, '"key_name":"k"}'),
 }
 
 /** Requests whose answer tells of bdevs of modules that are not here, or of what follows from a difference. */
@@ -33,7 +40,8 @@ const ONLY_WITH: Record<string, string> = {
   'get_bdevs: CR after its key was destroyed': 'bdev_crypto_create',
 }
 
-const RANDOM_UUID = /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/g
+/** Random, or derived from a random one. */
+const RANDOM_UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[45][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/g
 const comparable = (text: string): string =>
   text.replace(/"tick_rate":\d+,"ticks":\d+/g, '"tick_rate":0,"ticks":0').replace(RANDOM_UUID, uuid => (uuid.startsWith('5eed') ? uuid : '<uuid>'))
 
@@ -71,11 +79,13 @@ describe('the requests recorded from SPDK', () => {
         const needed = ONLY_WITH[name] ?? method
         const ofWire = name.startsWith('env:') || name.startsWith('startup')
         if (needed !== undefined && !methods.has(needed) && !ofWire) continue
-        const wanted = DIFFERENCES[name] ?? recorded ?? derived[name]
+        const wanted = DIFFERENCES[name]?.(recorded ?? '') ?? recorded ?? derived[name]
         const expectClose = recorded === undefined ? wanted === '' && !name.includes('notification') : closes
         const found = await ask(server.socket, request, wanted, expectClose)
         if (wanted === undefined) {
-          if (found.text.includes('"error"')) wrong.push({ name, request, found, wanted: 'a result' })
+          // Not recorded, and no error of the framework's own: a module's answer, which its own tests know.
+          if (!/^\[?\{"jsonrpc":"2\.0","id":1,"(?:result|error)":.*\}\]?\n$/.test(found.text)) wrong.push({ name, request, found, wanted: 'one answer' })
+          else if (process.env['BDEVKIT_GOLDEN_SHOW'] !== undefined) console.log(`${name}: ${found.text}`)
           continue
         }
         compared++
@@ -92,7 +102,8 @@ describe('the requests recorded from SPDK', () => {
 async function ask(socket: string, request: string, wanted: string | undefined, closes: boolean): Promise<{ text: string; closed: boolean }> {
   const client = await RawClient.open(socket)
   try {
-    client.send(request.replace(/^<(\d+) spaces>/, (_all, count) => ' '.repeat(Number(count))))
+    // Recorded as text where each character stands for a byte.
+    client.send(Buffer.from(request.replace(/^<(\d+) spaces>/, (_all, count) => ' '.repeat(Number(count))), 'latin1'))
     if (closes) return { text: await client.closed(), closed: true }
     if (wanted !== '') return { text: await client.lines((wanted ?? '\n').split('\n').length - 1), closed: client.isClosed }
     const probe = await RawClient.open(socket)
