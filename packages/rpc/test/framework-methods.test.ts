@@ -103,7 +103,7 @@ describe('options of what is not here', () => {
     expect(await registry.call('keyring_get_keys')).toEqual([])
     expect(await registry.call('framework_get_scheduler')).toMatchObject({ scheduler_name: 'static', scheduler_period: 5 })
     expect(await registry.call('framework_get_pci_devices')).toEqual([])
-    expect(await registry.call<object[]>('iobuf_get_stats')).toMatchObject([{ module: 'accel' }, { module: 'bdev', small_pool: { cache_size: 128 } }])
+    expect(await registry.call<object[]>('iobuf_get_stats')).toMatchObject([{ module: 'bdev', small_pool: { cache_size: 32 } }])
   })
 
   it('have schemas that are schemas', () => {

@@ -205,8 +205,8 @@ export class Host {
       bdevIoPoolSize: this.budget.size,
       bdevIoCacheSize: this.budget.reservePerThread,
       bdevAutoExamine: this.examine.auto,
-      iobufSmallCacheSize: this.#iobufSmallCacheSize,
-      iobufLargeCacheSize: this.#iobufLargeCacheSize,
+      iobufSmallCacheSize: this.iobuf.smallCacheSize,
+      iobufLargeCacheSize: this.iobuf.largeCacheSize,
     }
   }
 
