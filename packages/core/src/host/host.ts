@@ -199,17 +199,6 @@ export class Host {
     else this.modules.push(record)
   }
 
-  /** Options of the bdev layer as they are. */
-  get options(): Required<BdevOptions> {
-    return {
-      bdevIoPoolSize: this.budget.size,
-      bdevIoCacheSize: this.budget.reservePerThread,
-      bdevAutoExamine: this.examine.auto,
-      iobufSmallCacheSize: this.iobuf.smallCacheSize,
-      iobufLargeCacheSize: this.iobuf.largeCacheSize,
-    }
-  }
-
   /**
    * Sets options of the bdev layer before `init` (`spdk_bdev_set_opts`); what is left out stays.
    * @throws BdevError EINVAL no integer of 0 or more, or the pool is smaller than the cache of all threads and one more;
