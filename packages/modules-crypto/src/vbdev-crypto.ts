@@ -7,7 +7,6 @@ import type {
 
 /** One crypto bdev. */
 export interface Crypto {
-  readonly host: BdevHost
   readonly name: string
   readonly base: VbdevBase
   readonly key: CryptoKey
@@ -29,7 +28,7 @@ export interface CryptoThread {
 export class CryptoIo {
   io: BdevIo<CryptoIo> | null = null
   channel: CryptoThread | null = null
-  /** What a WRITE becomes: the buffer that it came with is its submitter's. */
+  /** What a WRITE becomes, in a buffer of the pool: the one that it came with is its submitter's. */
   encrypted: DmaBuffer | null = null
   readonly wait: IoWaitEntry<CryptoIo> = { fn: writeEncrypted, arg: this }
 }
@@ -63,7 +62,8 @@ const cryptoFn: BdevFnTable<Crypto, CryptoThread, CryptoIo> = {
         channel.crypto.busy++
         return io.forwardThen(channel.base, readFromBase)
       case IoType.Write:
-        return startWrite(channel, one)
+        channel.crypto.busy++
+        return io.getAuxBuf(encryptInto)
       case IoType.Unmap:
       case IoType.Flush:
         return io.forward(channel.base)
@@ -95,7 +95,7 @@ export function cryptoAttach(host: BdevHost, base: VbdevBase, name: string, key:
       channel.base.put()
     },
   })
-  const crypto: Crypto = { host, name, base, key, device, busy: 0, reset: null }
+  const crypto: Crypto = { name, base, key, device, busy: 0, reset: null }
   return Object.assign(base.geometry(), { name, ctx: crypto, fn: cryptoFn, productName: 'crypto' })
 }
 
@@ -116,18 +116,14 @@ function decrypted(one: CryptoIo, errno: number): void {
   end(one, errno === 0 ? IoStatus.Success : IoStatus.Failed)
 }
 
-function startWrite(channel: CryptoThread, one: CryptoIo): void {
-  const io = one.io!
-  const { crypto } = channel
-  const { blockSizeBytes, requiredAlignmentBytes } = io.bdev
-  const buffer = crypto.host.dma.alloc(io.numBlocks * blockSizeBytes, Math.max(64, requiredAlignmentBytes))
-  if (buffer === undefined) {
-    io.complete(IoStatus.Nomem)
+function encryptInto({ xts }: CryptoThread, io: BdevIo<CryptoIo>, buffer: DmaBuffer | null): void {
+  const one = io.ctx
+  if (buffer === null) {
+    end(one, IoStatus.Aborted)
     return
   }
-  crypto.busy++
   one.encrypted = buffer
-  channel.xts.encrypt(buffer.buf, buffer.off, io.iovs, io.iovCnt, 0, io.offsetBlocks, io.numBlocks, encrypted, one)
+  xts.encrypt(buffer.buf, buffer.off, io.iovs, io.iovCnt, 0, io.offsetBlocks, io.numBlocks, encrypted, one)
 }
 
 function encrypted(one: CryptoIo, errno: number): void {
@@ -135,20 +131,19 @@ function encrypted(one: CryptoIo, errno: number): void {
     writeEncrypted(one)
     return
   }
-  freeEncrypted(one)
+  putEncrypted(one)
   end(one, IoStatus.Failed)
 }
 
 function writeEncrypted(one: CryptoIo): void {
   const io = one.io!
   const { buf, off } = one.encrypted!
-  const { base } = one.channel!
+  const { base, crypto } = one.channel!
   let rc: number
   do rc = base.writeBlocks(buf, off, io.offsetBlocks, io.numBlocks, written, one)
   while (rc === -ERRNO.ENOMEM && base.queueIoWait(one.wait) !== 0)
   if (rc === 0 || rc === -ERRNO.ENOMEM) return
-  freeEncrypted(one)
-  const { crypto } = one.channel!
+  putEncrypted(one)
   crypto.busy--
   io.completeAio(rc)
   answerReset(crypto)
@@ -156,15 +151,15 @@ function writeEncrypted(one: CryptoIo): void {
 
 function written(child: BdevIo, _success: boolean, one: CryptoIo): void {
   const { crypto } = one.channel!
-  freeEncrypted(one)
+  putEncrypted(one)
   crypto.busy--
   one.io!.completeFrom(child)
   child.free()
   answerReset(crypto)
 }
 
-function freeEncrypted(one: CryptoIo): void {
-  one.channel!.crypto.host.dma.free(one.encrypted!)
+function putEncrypted(one: CryptoIo): void {
+  one.io!.putAuxBuf(one.encrypted!)
   one.encrypted = null
 }
 
