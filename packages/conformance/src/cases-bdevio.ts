@@ -128,4 +128,38 @@ export const bdevioCases: readonly IoCase[] = [
       }
     },
   },
+  {
+    name: 'blockdev comparev and writev',
+    async run(s) {
+      const numBlocks = s.bdev.acwuBlocks
+      const before = (await s.write(0, numBlocks, 7)) && s.keepsData ? s.data(0, numBlocks, 7) : await s.read(0, numBlocks)
+      const after = s.data(0, numBlocks, 8)
+      const [compare, data] = [s.scatter(blockPieces(s, numBlocks)), s.scatter([s.bytes(numBlocks)])]
+      compare.set(before)
+      data.set(after)
+      const equal = await s.driver.compareAndWrite(compare.iovs, data.iovs, 0, numBlocks)
+      // As COMPARE: the framework makes it of others where a module lacks it.
+      const made = equal.rc === 0 && equal.status === IoStatus.Success
+      if (!made && !s.judge(IoType.CompareAndWrite, equal)) return
+      await s.expect(0, after)
+      if (!s.keepsData) return
+      const differs = await s.driver.compareAndWrite(compare.iovs, data.iovs, 0, numBlocks)
+      check(differs.status === IoStatus.Miscompare,
+        `COMPARE_AND_WRITE of other data: wanted Miscompare, but it ${endingOf(differs)}`, 'compare every byte first, and write only then')
+      await s.expect(0, after)
+    },
+  },
+  {
+    name: 'blockdev copy',
+    async run(s) {
+      const n = s.blocksOf(LARGE_BYTES)
+      const written = (await s.write(0, n, 9)) && (await s.write(2 * n, n, 10))
+      const outcome = await s.driver.copy(2 * n, 0, n)
+      const made = outcome.rc === 0 && outcome.status === IoStatus.Success
+      if (!made && !s.judge(IoType.Copy, outcome)) return
+      if (!written) return
+      await s.expect(2 * n, s.data(0, n, 9))
+      await s.expect(0, s.data(0, n, 9))
+    },
+  },
 ]

@@ -105,6 +105,83 @@ export const ioCases: readonly IoCase[] = [
     },
   },
   {
+    name: 'copy onto overlapping blocks',
+    async run(s) {
+      const [n, shift] = [s.blocksOf(600 * 1024), s.blocks(3)]
+      for (const [dst, src] of [[shift, 0], [0, shift]] as const) {
+        const written = await s.write(0, n + shift, 21)
+        const outcome = await s.driver.copy(dst, src, n)
+        if (outcome.status !== IoStatus.Success && !s.judge(IoType.Copy, outcome)) return
+        if (written) await s.expect(dst, s.data(src, n, 21))
+      }
+    },
+  },
+  {
+    name: 'compare and write is atomic',
+    async run(s) {
+      if (!s.keepsData) return
+      const n = s.bdev.acwuBlocks
+      if (!(await s.write(0, n, 0))) return
+      // All want to follow the same data: one of them may.
+      const seeds = Array.from({ length: 8 }, (_, i) => i + 1)
+      const before = s.scatter([s.bytes(n)])
+      before.set(s.data(0, n, 0))
+      const outcomes = await Promise.all(seeds.map(seed => {
+        const data = s.scatter([s.bytes(n)])
+        data.set(s.data(0, n, seed))
+        return s.driver.compareAndWrite(before.iovs, data.iovs, 0, n)
+      }))
+      const winners = seeds.filter((_, i) => outcomes[i]!.status === IoStatus.Success)
+      const others = outcomes.filter(({ status }) => status === IoStatus.Miscompare)
+      check(winners.length === 1 && others.length === 7,
+        `of 8 COMPARE_AND_WRITE that wanted the same data before, ${winners.length} succeeded and ${others.length} miscompared`,
+        'compare and write in one step, or leave the type to the framework')
+      await s.expect(0, s.data(0, n, winners[0]!))
+    },
+  },
+  {
+    name: 'zcopy',
+    async run(s) {
+      const n = s.blocks(8)
+      const written = await s.write(0, n, 22)
+      const wanted = s.data(0, n, 23)
+      let lent = 0
+      const read = await s.driver.zcopy(0, n, true, false, iovs => {
+        const found = Buffer.concat(iovs.map(({ buf, off, len }) => buf.slice(off, off + len)))
+        lent = found.length
+        if (written) s.same(0, found, s.data(0, n, 22))
+      })
+      if (!s.judge(IoType.Zcopy, read)) return
+      check(lent === s.bytes(n), `ZCOPY lent ${lent} bytes instead of ${s.bytes(n)}`, 'call io.lend for the whole range when io.zcopyStart is true')
+      const write = await s.driver.zcopy(0, n, false, true, iovs => {
+        let at = 0
+        for (const { buf, off, len } of iovs) {
+          buf.set(wanted.subarray(at, at + len), off)
+          at += len
+        }
+      })
+      if (s.judge(IoType.Zcopy, write)) await s.expect(0, wanted)
+    },
+  },
+  {
+    name: 'seek',
+    async run(s) {
+      const n = s.blocks(8)
+      const written = await s.write(n, n, 24)
+      for (const from of [0, n, s.bdev.numBlocks - 1]) {
+        for (const what of ['seekData', 'seekHole'] as const) {
+          const { rc, status, at } = await s.driver.seek(what, from)
+          check(rc === 0 && status === IoStatus.Success,
+            `${what} from block ${from} ${endingOf({ rc, status })}`, 'answer with io.setSeekOffset, then complete')
+          check(at === Infinity || (Number.isInteger(at) && at >= from && at < s.bdev.numBlocks),
+            `${what} from block ${from} found block ${at} of ${s.bdev.numBlocks}`, 'answer a block at or after offsetBlocks, or Infinity')
+        }
+      }
+      const data = await s.driver.seek('seekData', n)
+      check(!written || !s.keepsData || data.at === n, `block ${n} was written, but seekData from there found ${data.at}`, 'written blocks are data')
+    },
+  },
+  {
     name: 'flush',
     async run(s) {
       const n = s.blocks(8)

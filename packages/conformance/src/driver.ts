@@ -16,6 +16,9 @@ export class Op {
   readonly what: string
   readonly done: Promise<Outcome>
   callbacks = 0
+  /** Keeps the I/O where it succeeds, instead of freeing it. */
+  keeps = false
+  kept: BdevIo | null = null
   /** Looks at the completed I/O before it is freed. */
   readonly peek: ((io: BdevIo) => void) | undefined
   settle!: (outcome: Outcome) => void
@@ -34,7 +37,8 @@ function onDone(io: BdevIo, success: boolean, op: Op): void {
   op.callbacks++
   const status = io.status
   if (op.callbacks === 1 && success === (status === IoStatus.Success)) op.peek?.(io)
-  io.free()
+  if (op.keeps && success) op.kept = io
+  else io.free()
   op.settle({ rc: 0, status })
 }
 
@@ -102,6 +106,37 @@ export class Driver {
   compare(iovs: readonly Iov[], offsetBlocks: number, numBlocks: number): Promise<Outcome> {
     return this.end(this.start(`COMPARE of ${numBlocks} blocks at ${offsetBlocks}`,
       (ch, cb, op) => ch.comparevBlocks(iovs, iovs.length, offsetBlocks, numBlocks, cb, op)))
+  }
+
+  compareAndWrite(compare: readonly Iov[], data: readonly Iov[], offsetBlocks: number, numBlocks: number): Promise<Outcome> {
+    return this.end(this.start(`COMPARE_AND_WRITE of ${numBlocks} blocks at ${offsetBlocks}`,
+      (ch, cb, op) => ch.comparevAndWritevBlocks(compare, compare.length, data, data.length, offsetBlocks, numBlocks, cb, op)))
+  }
+
+  copy(dstBlocks: number, srcBlocks: number, numBlocks: number): Promise<Outcome> {
+    return this.end(this.start(`COPY of ${numBlocks} blocks from ${srcBlocks} to ${dstBlocks}`,
+      (ch, cb, op) => ch.copyBlocks(dstBlocks, srcBlocks, numBlocks, cb, op)))
+  }
+
+  /** Starts a ZCOPY, lets `use` work with the buffers that it gets, and ends it. The outcome is the first failure, or the end's. */
+  async zcopy(offsetBlocks: number, numBlocks: number, populate: boolean, commit: boolean, use: (iovs: readonly Iov[]) => void): Promise<Outcome> {
+    const what = `ZCOPY of ${numBlocks} blocks at ${offsetBlocks}`
+    const started = this.start(`start of ${what}`, (ch, cb, op) => ch.zcopyStart(offsetBlocks, numBlocks, populate, cb, op))
+    started.keeps = true
+    const outcome = await this.end(started)
+    const { kept } = started
+    if (kept === null) return outcome
+    use(kept.iovs.slice(0, kept.iovCnt))
+    return this.end(this.start(`end of ${what}`, (ch, cb, op) => ch.zcopyEnd(kept, commit, cb, op)))
+  }
+
+  /** The answer of a SEEK, and how it ended. */
+  async seek(what: 'seekData' | 'seekHole', offsetBlocks: number): Promise<Outcome & { at: number }> {
+    let at = NaN
+    const outcome = await this.end(this.start(`${what} from ${offsetBlocks}`, (ch, cb, op) => ch[what](offsetBlocks, cb, op), io => {
+      at = io.seekOffsetBlocks
+    }))
+    return { ...outcome, at }
   }
 
   unmap(offsetBlocks: number, numBlocks: number): Promise<Outcome> {

@@ -16,13 +16,13 @@ export interface KitRam {
 /** Namespace of the kit's UUIDs: what a module derives from its base's is the same in every host. */
 export const KIT_UUID_NAMESPACE = 'f3a6c1de-54ab-4a0e-9a7b-6f0e2d1c8b47'
 
-const { Read, Write, Unmap, Flush, Reset, WriteZeroes, Compare, Abort } = IoType
-const SERVED = 1 << Read | 1 << Write | 1 << Unmap | 1 << Flush | 1 << Reset | 1 << WriteZeroes | 1 << Compare | 1 << Abort
+const { Read, Write, Unmap, Flush, Reset, WriteZeroes, Compare, Abort, CompareAndWrite, Copy, Zcopy, SeekData, SeekHole } = IoType
+const SERVED: readonly number[] = [Read, Write, Unmap, Flush, Reset, WriteZeroes, Compare, Abort, CompareAndWrite, Copy, Zcopy, SeekData, SeekHole]
 
 const kitRamFn: BdevFnTable<KitRam, null> = {
   destruct() {},
   ioTypeSupported(_ram, type) {
-    return (SERVED & (1 << type)) !== 0
+    return SERVED.includes(type)
   },
   getIoChannel(ram) {
     return ram.device.getIoChannel()
@@ -48,6 +48,23 @@ function carryOut(io: BdevIo): void {
       const equal = host.accel.compareIovs(io.iovs, io.iovCnt, bytes, at, lengthBytes) === -1
       return io.complete(equal ? IoStatus.Success : IoStatus.Miscompare)
     }
+    case IoType.CompareAndWrite: {
+      const equal = host.accel.compareIovs(io.iovs, io.iovCnt, bytes, at, lengthBytes) === -1
+      if (equal) host.accel.copyFromIovs(bytes, at, io.fusedIovs, io.fusedIovCnt, lengthBytes)
+      return io.complete(equal ? IoStatus.Success : IoStatus.Miscompare)
+    }
+    case IoType.Copy: {
+      const from = io.srcOffsetBlocks * io.bdev.blockSizeBytes
+      bytes.copyWithin(at, from, from + lengthBytes)
+      return io.complete(IoStatus.Success)
+    }
+    case IoType.Zcopy:
+      if (io.zcopyStart) io.lend(bytes, at, lengthBytes)
+      return io.complete(IoStatus.Success)
+    case IoType.SeekData:
+    case IoType.SeekHole:
+      io.setSeekOffset(seek(io, bytes))
+      return io.complete(IoStatus.Success)
     case IoType.Unmap:
     case IoType.WriteZeroes:
       bytes.fill(0, at, at + lengthBytes)
@@ -60,11 +77,21 @@ function carryOut(io: BdevIo): void {
   }
 }
 
+/** A block of zeros is a hole. */
+function seek(io: BdevIo, bytes: Uint8Array): number {
+  const size = io.bdev.blockSizeBytes
+  for (let block = io.offsetBlocks; block < io.bdev.numBlocks; block++) {
+    const isHole = bytes.subarray(block * size, (block + 1) * size).every(byte => byte === 0) // cold: SEEK
+    if (isHole === (io.type === IoType.SeekHole)) return block
+  }
+  return Infinity
+}
+
 /** Registers a base bdev. */
 export function kitRamCreate(ram: KitRam, name: string, blockSizeBytes: number): void {
   const numBlocks = ram.bytes.length / blockSizeBytes
   const productName = 'Conformance RAM'
   // The same in every host, as UUIDs of vbdevs are derived from it.
   const uuid = ram.host.uuidV5(KIT_UUID_NAMESPACE, new TextEncoder().encode(name))
-  ram.host.registerBdev({ name, uuid, ctx: ram, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true })
+  ram.host.registerBdev({ name, uuid, ctx: ram, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true, acwuBlocks: 8 })
 }

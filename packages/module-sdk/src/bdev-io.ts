@@ -44,6 +44,20 @@ export interface BdevIo<Ctx = any> {
   readonly iovs: readonly Iov[]
   /** Elements of `iovs` in use. 0 for types without data, and for a READ whose submitter wants to borrow (see `lend`). */
   readonly iovCnt: number
+  /** For COPY: first block to copy from, checked against the bdev's size; the target begins at `offsetBlocks`. */
+  readonly srcOffsetBlocks: number
+  /** For COMPARE_AND_WRITE: what to write where the blocks equal `iovs`; `fusedIovCnt` elements. */
+  readonly fusedIovs: readonly Iov[]
+  /** Elements of `fusedIovs` in use. */
+  readonly fusedIovCnt: number
+  /** For ZCOPY: true to hand out a buffer by `lend`, false when it comes back. */
+  readonly zcopyStart: boolean
+  /** For ZCOPY: whether the buffer must show what the blocks hold. */
+  readonly zcopyPopulate: boolean
+  /** For the end of a ZCOPY: whether what is in the buffer becomes the content of the blocks. */
+  readonly zcopyCommit: boolean
+  /** What a SEEK_DATA or SEEK_HOLE has found, `Infinity` where there is none. */
+  readonly seekOffsetBlocks: number
   /** `Pending` until completed. */
   readonly status: IoStatus
   /** How often the framework sent it again after `Nomem`. */
@@ -58,6 +72,8 @@ export interface BdevIo<Ctx = any> {
   readonly nvmeSct: number
   /** NVMe status code of a completion with `NvmeError`, else 0. */
   readonly nvmeSc: number
+  /** Command specific result of a completion with `completeNvme`. */
+  readonly nvmeCdw0: number
   /** Negative errno of a completion with `AioError`, else 0. */
   readonly aioErrno: number
   /** The module's own scratch, made once per pooled object by `createIoContext` and never reset; `null` without that hook. */
@@ -101,9 +117,12 @@ export interface BdevIo<Ctx = any> {
   putAuxBuf(buffer: DmaBuffer): void
   /**
    * Answers a READ that came without buffers with memory of the module, which must stay unchanged-in-place until the I/O
-   * is freed. Only for bdevs registered with `lendsReadBuffers`. Call `complete` afterwards.
+   * is freed. Only for bdevs registered with `lendsReadBuffers`. Answers the start of a ZCOPY, too: there the submitter may
+   * write to the memory until the end of the ZCOPY. Call `complete` afterwards.
    */
   lend(buf: Uint8Array, off: number, lengthBytes: number): void
+  /** Sets the answer of a SEEK_DATA or SEEK_HOLE, `Infinity` for none; call `complete` afterwards. */
+  setSeekOffset(offsetBlocks: number): void
   /** Gives the I/O back to the pool: once, by the receiver of the callback. */
   free(): void
 }

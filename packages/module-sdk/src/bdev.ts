@@ -26,6 +26,8 @@ export interface BdevGeometry {
   optimalIoBoundaryBlocks?: number
   /** Smallest write, in blocks. Default 1. */
   writeUnitSizeBlocks?: number
+  /** Blocks that one COMPARE_AND_WRITE may have at most (`acwu`). Default `writeUnitSizeBlocks`. */
+  acwuBlocks?: number
   /** Alignment that writes should have, in blocks. 0 = none. */
   preferredWriteAlignmentBlocks?: number
   /** Granularity that writes should have, in blocks. 0 = none. */
@@ -228,6 +230,36 @@ export interface DescChannel extends IoChannel<DescChannel> {
   writeZeroesBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
   /** Makes completed writes durable. */
   flushBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
+  /**
+   * Compares with the first elements and, where they are equal, writes the second ones, with no other write in between. At
+   * most `acwuBlocks` blocks, else -EINVAL. Emulated under a lock of the blocks where the module lacks it. A difference
+   * completes with `Miscompare` and writes nothing.
+   */
+  comparevAndWritevBlocks<Arg>(
+    compareIovs: readonly Iov[], compareIovCnt: number, writeIovs: readonly Iov[], writeIovCnt: number,
+    offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number
+  /**
+   * Copies inside the bdev; source and target may overlap. Emulated with reads and writes where the module lacks it. No
+   * blocks, or a copy onto itself, succeed without reaching the module.
+   */
+  copyBlocks<Arg>(dstOffsetBlocks: number, srcOffsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
+  /**
+   * Borrows the module's own buffer for the blocks: `io.iovs` in the callback, filled with what is there if `populate`. The
+   * I/O is kept, and given back with `zcopyEnd`. Never emulated; needs write permission even to read, as in SPDK.
+   */
+  zcopyStart<Arg>(offsetBlocks: number, numBlocks: number, populate: boolean, cb: IoCallback<Arg>, arg: Arg): number
+  /**
+   * Gives back what `zcopyStart` borrowed, and makes its content the bdev's if `commit`; then free the I/O. -EINVAL where
+   * `io` is no ZCOPY of this channel that was started and not ended. An I/O that is freed without it is ended without commit.
+   */
+  zcopyEnd<Arg>(io: BdevIo, commit: boolean, cb: IoCallback<Arg>, arg: Arg): number
+  /** Finds the next block at or after `offsetBlocks` that holds data: `io.seekOffsetBlocks`. Where the module does not know: the block itself. */
+  seekData<Arg>(offsetBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
+  /** Finds the next unallocated block at or after `offsetBlocks`: `io.seekOffsetBlocks`. Where the module does not know: none. */
+  seekHole<Arg>(offsetBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
+  /** Marks blocks as unreadable until they are written again. */
+  writeUncorrectableBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
   /** Resets the bdev; I/O outstanding on any thread completes first, new I/O meanwhile is aborted. */
   reset<Arg>(cb: IoCallback<Arg>, arg: Arg): number
   /** Aborts what was submitted on this channel with `ioArg` as its argument. Fails where there is none. */

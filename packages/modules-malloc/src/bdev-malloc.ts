@@ -5,8 +5,8 @@ import type { Accel, BdevFnTable, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdev
 
 /** Zeroing looks before it writes, in pieces of this size: an UNMAP of memory that was never used costs no RAM. */
 const ZERO_PIECE_BYTES = 64 * 1024
-/** After this many bytes zeroing lets other I/O pass: the UNMAP of a whole disk takes long. */
-const ZERO_STEP_BYTES = 256 * 1024
+/** After this many bytes zeroing and copying let other I/O pass: the UNMAP of a whole disk takes long. */
+const STEP_BYTES = 256 * 1024
 
 /** What all malloc bdevs of a host share; context of their channels. */
 export interface MallocModule {
@@ -26,11 +26,11 @@ export interface MallocDisk {
   readonly buf: Uint8Array
   readonly off: number
   readonly len: number
-  /** UNMAP and WRITE_ZEROES under way. */
-  zeroing: number
+  /** UNMAP, WRITE_ZEROES and COPY under way. */
+  stepping: number
 }
 
-/** What is left to zero of an UNMAP or WRITE_ZEROES. */
+/** What is left to do of an UNMAP, WRITE_ZEROES or COPY. */
 export interface MallocIo {
   nextByte: number
   leftBytes: number
@@ -40,7 +40,7 @@ export const mallocFn: BdevFnTable<MallocDisk, MallocModule, MallocIo> = {
   destruct(disk) {
     disk.module.dma.freeBulk(disk.extents)
   },
-  ioTypeSupported(_disk, type) {
+  ioTypeSupported(disk, type) {
     switch (type) {
       case IoType.Read:
       case IoType.Write:
@@ -49,8 +49,11 @@ export const mallocFn: BdevFnTable<MallocDisk, MallocModule, MallocIo> = {
       case IoType.Reset:
       case IoType.WriteZeroes:
       case IoType.Compare:
+      case IoType.Copy:
       case IoType.Abort:
         return true
+      case IoType.Zcopy: // one piece of memory is lent
+        return disk.extents.length === 1
       default:
         return false
     }
@@ -78,8 +81,15 @@ export const mallocFn: BdevFnTable<MallocDisk, MallocModule, MallocIo> = {
       case IoType.WriteZeroes:
         io.ctx.nextByte = startByte
         io.ctx.leftBytes = lengthBytes
-        disk.zeroing++
+        disk.stepping++
         return zeroStep(io)
+      case IoType.Copy:
+        io.ctx.leftBytes = lengthBytes
+        disk.stepping++
+        return copyStep(io)
+      case IoType.Zcopy: // what is written to lent memory is written to the disk: the end has nothing to do
+        if (io.zcopyStart) io.lend(disk.buf, disk.off + startByte, lengthBytes)
+        return io.complete(IoStatus.Success)
       case IoType.Flush:
         return io.complete(IoStatus.Success)
       case IoType.Reset:
@@ -114,18 +124,33 @@ function transferExtents(accel: Accel, disk: MallocDisk, io: BdevIo, startByte: 
 
 function zeroStep(io: BdevIo<MallocIo>): void {
   const disk = io.bdev.ctx as MallocDisk
-  const stepBytes = Math.min(io.ctx.leftBytes, ZERO_STEP_BYTES)
+  const stepBytes = Math.min(io.ctx.leftBytes, STEP_BYTES)
   zeroExtents(disk.module.accel, disk, io.ctx.nextByte, stepBytes)
   io.ctx.nextByte += stepBytes
   io.ctx.leftBytes -= stepBytes
   if (io.ctx.leftBytes > 0) return io.thread.sendMsg(zeroStep, io)
-  disk.zeroing--
+  disk.stepping--
+  io.complete(IoStatus.Success)
+}
+
+/** Copies a piece: the first one that is left, or the last one where the target begins inside the source. */
+function copyStep(io: BdevIo<MallocIo>): void {
+  const disk = io.bdev.ctx as MallocDisk
+  const { blockSizeBytes } = io.bdev
+  const { leftBytes } = io.ctx
+  const stepBytes = Math.min(leftBytes, STEP_BYTES)
+  const backward = io.srcOffsetBlocks < io.offsetBlocks && io.offsetBlocks < io.srcOffsetBlocks + io.numBlocks
+  const at = backward ? leftBytes - stepBytes : io.numBlocks * blockSizeBytes - leftBytes
+  copyExtents(disk, io.offsetBlocks * blockSizeBytes + at, io.srcOffsetBlocks * blockSizeBytes + at, stepBytes, backward)
+  io.ctx.leftBytes -= stepBytes
+  if (io.ctx.leftBytes > 0) return io.thread.sendMsg(copyStep, io)
+  disk.stepping--
   io.complete(IoStatus.Success)
 }
 
 /** A RESET answers after everything that is outstanding. */
 function resetWhenIdle(io: BdevIo): void {
-  if ((io.bdev.ctx as MallocDisk).zeroing === 0) io.complete(IoStatus.Success)
+  if ((io.bdev.ctx as MallocDisk).stepping === 0) io.complete(IoStatus.Success)
   else io.thread.sendMsg(resetWhenIdle, io)
 }
 
@@ -142,4 +167,29 @@ function zeroExtents(accel: Accel, disk: MallocDisk, startByte: number, lengthBy
     inExtent += pieceBytes
     left -= pieceBytes
   }
+}
+
+function copyExtents(disk: MallocDisk, dstByte: number, srcByte: number, lengthBytes: number, backward: boolean): void {
+  const { accel } = disk.module
+  let left = lengthBytes
+  while (left > 0) {
+    // Backward, the piece ends where what is left ends.
+    const done = backward ? left - 1 : lengthBytes - left
+    const dst = extentAt(disk, dstByte + done)
+    const src = extentAt(disk, srcByte + done)
+    const inDst = dstByte + done - dst.startByte
+    const inSrc = srcByte + done - src.startByte
+    const room = backward ? Math.min(inDst, inSrc) + 1 : Math.min(dst.extent.len - inDst, src.extent.len - inSrc)
+    const pieceBytes = Math.min(left, room)
+    const back = backward ? pieceBytes - 1 : 0
+    accel.copy(dst.extent.buf, dst.extent.off + inDst - back, src.extent.buf, src.extent.off + inSrc - back, pieceBytes)
+    left -= pieceBytes
+  }
+}
+
+function extentAt(disk: MallocDisk, atByte: number): { extent: DmaBuffer; startByte: number } {
+  let startByte = 0
+  let index = 0
+  while (atByte - startByte >= disk.extents[index].len) startByte += disk.extents[index++].len
+  return { extent: disk.extents[index], startByte } // cold: a COPY moves far more than this
 }

@@ -62,7 +62,7 @@ export function mallocBdevCreate(module: MallocModule, host: BdevHost, p: Create
   if (extents === undefined) {
     throw new BdevError('ENOMEM', `malloc bdev "${name}": no memory for ${lengthBytes} bytes; make it smaller`)
   }
-  const disk: MallocDisk = { module, extents, buf: extents[0].buf, off: extents[0].off, len: extents[0].len, zeroing: 0 }
+  const disk: MallocDisk = { module, extents, buf: extents[0].buf, off: extents[0].off, len: extents[0].len, stepping: 0 }
   try {
     host.registerBdev({
       name,

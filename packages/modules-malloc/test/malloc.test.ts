@@ -68,7 +68,7 @@ describe('bdev_malloc_create', () => {
     expect(info).toMatchObject({ product_name: 'Malloc disk', block_size: 512, num_blocks: 65_536, numa_id: -1 })
     expect(info['driver_specific']).toEqual({})
     expect(Object.entries(types as object).filter(([, served]) => served).map(([type]) => type)).toEqual(
-      ['read', 'write', 'unmap', 'flush', 'reset', 'write_zeroes', 'compare', 'abort'],
+      ['read', 'write', 'unmap', 'flush', 'reset', 'write_zeroes', 'zcopy', 'compare', 'abort', 'copy'],
     )
   })
 

@@ -39,6 +39,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly requiredAlignmentBytes: number
   readonly optimalIoBoundaryBlocks: number
   readonly writeUnitSizeBlocks: number
+  readonly acwuBlocks: number
   readonly preferredWriteAlignmentBlocks: number
   readonly preferredWriteGranularityBlocks: number
   readonly optimalWriteSizeBlocks: number
@@ -103,6 +104,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     this.requiredAlignmentBytes = spec.requiredAlignmentBytes ?? 1
     this.optimalIoBoundaryBlocks = spec.optimalIoBoundaryBlocks ?? 0
     this.writeUnitSizeBlocks = spec.writeUnitSizeBlocks || 1
+    this.acwuBlocks = spec.acwuBlocks || this.writeUnitSizeBlocks
     this.preferredWriteAlignmentBlocks = spec.preferredWriteAlignmentBlocks ?? 0
     this.preferredWriteGranularityBlocks = spec.preferredWriteGranularityBlocks ?? 0
     this.optimalWriteSizeBlocks = spec.optimalWriteSizeBlocks ?? 0
@@ -118,6 +120,9 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     let allowed = this.supportedTypes | (1 << IoType.Reset)
     if (has(IoType.Write)) allowed |= 1 << IoType.WriteZeroes
     if (has(IoType.Read)) allowed |= 1 << IoType.Compare
+    if (has(IoType.Read) && has(IoType.Write)) allowed |= (1 << IoType.Copy) | (1 << IoType.CompareAndWrite)
+    if (has(IoType.NvmeIo) || has(IoType.NvmeIoMd)) allowed |= 1 << IoType.NvmeIovMd
+    allowed |= (1 << IoType.SeekData) | (1 << IoType.SeekHole)
     this.allowedTypes = allowed
     this.fastTypes = this.supportedTypes & ~(1 << IoType.Reset)
     this.device = new IoDevice(host, {
@@ -150,6 +155,7 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
       requiredAlignmentBytes: this.requiredAlignmentBytes,
       optimalIoBoundaryBlocks: this.optimalIoBoundaryBlocks,
       writeUnitSizeBlocks: this.writeUnitSizeBlocks,
+      acwuBlocks: this.acwuBlocks,
       preferredWriteAlignmentBlocks: this.preferredWriteAlignmentBlocks,
       preferredWriteGranularityBlocks: this.preferredWriteGranularityBlocks,
       optimalWriteSizeBlocks: this.optimalWriteSizeBlocks,

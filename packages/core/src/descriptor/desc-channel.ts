@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import type { DescChannel as SdkDescChannel, IoCallback, IoWaitEntry, Iov } from '@bdevkit/module-sdk'
+import type { BdevIo as SdkBdevIo, IoCallback, IoWaitEntry, Iov } from '@bdevkit/module-sdk'
+import type { NvmeDescChannel } from '@bdevkit/module-sdk/experimental'
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { BdevChannel } from '../channel/bdev-channel.js'
-import { IoPhase, type BdevIo } from '../io/bdev-io.js'
+import { IoPhase, type BdevIo, type IoDone } from '../io/bdev-io.js'
 import { startAbort } from '../io/io-abort.js'
 import { submitIo, submitReturned, submitThrew, submitUncommon } from '../io/io-submit.js'
 import { queueIoWaiter } from '../io/io-wait.js'
+import { endZcopy } from '../io/io-zcopy.js'
 import type { IoChannel } from '../thread/io-device.js'
 import type { SpdkThread } from '../thread/thread.js'
 import { Access } from '../io/access.js'
 import type { Desc } from './desc.js'
+import { submitCompareAndWrite, submitCopy, submitNvme, submitNvmeReset, submitSeek, submitZcopyStart } from './submit-uncommon-types.js'
 
 const NO_IOVS: readonly Iov[] = []
 
 /** A descriptor's channel on one thread: the submission API. Checks here, once; nothing below checks again. */
-export class DescChannel implements SdkDescChannel {
+export class DescChannel implements NvmeDescChannel {
   readonly desc: Desc
   readonly bdev: Bdev
   readonly thread: SpdkThread
@@ -77,6 +80,61 @@ export class DescChannel implements SdkDescChannel {
 
   flushBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
     return submitRange(this, IoType.Flush, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  comparevAndWritevBlocks<Arg>(
+    compareIovs: readonly Iov[], compareIovCnt: number, writeIovs: readonly Iov[], writeIovCnt: number,
+    offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number {
+    return submitCompareAndWrite(this, compareIovs, compareIovCnt, writeIovs, writeIovCnt, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  copyBlocks<Arg>(dstOffsetBlocks: number, srcOffsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitCopy(this, dstOffsetBlocks, srcOffsetBlocks, numBlocks, cb, arg)
+  }
+
+  zcopyStart<Arg>(offsetBlocks: number, numBlocks: number, populate: boolean, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitZcopyStart(this, offsetBlocks, numBlocks, populate, cb, arg)
+  }
+
+  zcopyEnd<Arg>(io: SdkBdevIo, commit: boolean, cb: IoCallback<Arg>, arg: Arg): number {
+    return endZcopy(this, io as BdevIo, commit, cb as IoDone, arg)
+  }
+
+  seekData<Arg>(offsetBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitSeek(this, IoType.SeekData, offsetBlocks, cb, arg)
+  }
+
+  seekHole<Arg>(offsetBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitSeek(this, IoType.SeekHole, offsetBlocks, cb, arg)
+  }
+
+  writeUncorrectableBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitRange(this, IoType.WriteUncorrectable, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  nvmeAdminPassthru<Arg>(cmd: Uint8Array, iovs: readonly Iov[], iovCnt: number, lengthBytes: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitNvme(this, IoType.NvmeAdmin, cmd, iovs, iovCnt, lengthBytes, null, cb, arg)
+  }
+
+  nvmeIoPassthru<Arg>(cmd: Uint8Array, iovs: readonly Iov[], iovCnt: number, lengthBytes: number, cb: IoCallback<Arg>, arg: Arg): number {
+    return submitNvme(this, IoType.NvmeIo, cmd, iovs, iovCnt, lengthBytes, null, cb, arg)
+  }
+
+  nvmeIoPassthruMd<Arg>(
+    cmd: Uint8Array, iovs: readonly Iov[], iovCnt: number, lengthBytes: number, md: Iov, cb: IoCallback<Arg>, arg: Arg,
+  ): number {
+    return submitNvme(this, IoType.NvmeIoMd, cmd, iovs, iovCnt, lengthBytes, md, cb, arg)
+  }
+
+  nvmeIovPassthruMd<Arg>(
+    cmd: Uint8Array, iovs: readonly Iov[], iovCnt: number, lengthBytes: number, md: Iov | null, cb: IoCallback<Arg>, arg: Arg,
+  ): number {
+    return submitNvme(this, IoType.NvmeIovMd, cmd, iovs, iovCnt, lengthBytes, md, cb, arg)
+  }
+
+  nvmeNssr<Arg>(cb: IoCallback<Arg>, arg: Arg): number {
+    return submitNvmeReset(this, cb, arg)
   }
 
   reset<Arg>(cb: IoCallback<Arg>, arg: Arg): number {
@@ -190,7 +248,7 @@ function submitRw<Arg>(
 }
 
 /** Whether the first `iovCnt` elements are `len` bytes of existing memory. None at all asks to borrow. */
-function iovsHold(iovs: readonly Iov[], iovCnt: number, len: number): boolean {
+export function iovsHold(iovs: readonly Iov[], iovCnt: number, len: number): boolean {
   if (iovCnt === 0) return true
   let left = len
   for (let i = 0; i < iovCnt; i++) {
@@ -201,12 +259,17 @@ function iovsHold(iovs: readonly Iov[], iovCnt: number, len: number): boolean {
   return left === 0
 }
 
+/** Whether the blocks are there. */
+export function inRange(bdev: Bdev, offsetBlocks: number, numBlocks: number): boolean {
+  if (!(Number.isInteger(offsetBlocks) && Number.isInteger(numBlocks))) return false
+  return offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks
+}
+
 function submitRange<Arg>(channel: DescChannel, type: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
   const bdev = channel.bdev
   if ((channel.desc.access & Access.Write) === 0) return -ERRNO.EBADF
   if (type === IoType.Flush && (bdev.allowedTypes & (1 << IoType.Flush)) === 0) return -ERRNO.ENOTSUP
-  if (!(Number.isInteger(offsetBlocks) && Number.isInteger(numBlocks))) return -ERRNO.EINVAL
-  if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
+  if (!inRange(bdev, offsetBlocks, numBlocks)) return -ERRNO.EINVAL
   if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
   const io = channel.ch.pool.take()
   if (io === null) return -ERRNO.ENOMEM
@@ -217,7 +280,7 @@ function submitRange<Arg>(channel: DescChannel, type: number, offsetBlocks: numb
   return 0
 }
 
-function fill<Arg>(channel: DescChannel, io: BdevIo, type: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): void {
+export function fill<Arg>(channel: DescChannel, io: BdevIo, type: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): void {
   io.channel = channel
   io.type = type
   io.offsetBlocks = offsetBlocks
@@ -228,7 +291,7 @@ function fill<Arg>(channel: DescChannel, io: BdevIo, type: number, offsetBlocks:
 }
 
 /** An I/O of no blocks succeeds without its module. */
-function succeedEmpty(io: BdevIo): void {
+export function succeedEmpty(io: BdevIo): void {
   io.status = IoStatus.Success
   io.phase = IoPhase.Completed
   io.ch.thread.sendMsg(finishEmpty, io)

@@ -10,6 +10,7 @@ import { getAuxBuf, getBuf, type Bounce } from './io-buffer.js'
 import type { PoolBuffer } from './iobuf.js'
 import { completeUncommon, finishGuarded, finishIo, misuse } from './io-complete.js'
 import { freeUncommon } from './io-free.js'
+import { extOf, NO_EXT, type IoExt } from './io-ext.js'
 import { forwardIo } from './io-forward.js'
 import type { IoPool } from './io-pool.js'
 
@@ -71,6 +72,8 @@ export const IoFlag = {
   BufWait: 128,
   /** Lent, HasLender or HasBuffer: a READ that came without buffers holds the memory that it was answered with. */
   HoldsData: 19,
+  /** A ZCOPY whose end is still to come. */
+  ZcopyOpen: 256,
 } as const
 
 /**
@@ -123,6 +126,8 @@ export class BdevIo implements SdkBdevIo {
   bounce: Bounce | null = null
   /** Whom to call when the buffer that it waits for is there. */
   bufCb: GetBufCallback | AuxBufCallback | null = null
+  /** Fields of rare types; made at the first I/O of such a type. */
+  ext: IoExt | null = null
 
   constructor(pool: IoPool) {
     this.pool = pool
@@ -130,6 +135,50 @@ export class BdevIo implements SdkBdevIo {
     this.bdev = pool.ch.bdev
     this.own = [new Iov(NO_BYTES, 0, 0)]
     this.iovs = this.own
+  }
+
+  get srcOffsetBlocks(): number {
+    return (this.ext ?? NO_EXT).srcOffsetBlocks
+  }
+
+  get fusedIovs(): readonly SdkIov[] {
+    return (this.ext ?? NO_EXT).fusedIovs
+  }
+
+  get fusedIovCnt(): number {
+    return (this.ext ?? NO_EXT).fusedIovCnt
+  }
+
+  get zcopyStart(): boolean {
+    return (this.ext ?? NO_EXT).zcopyStart
+  }
+
+  get zcopyPopulate(): boolean {
+    return (this.ext ?? NO_EXT).zcopyPopulate
+  }
+
+  get zcopyCommit(): boolean {
+    return (this.ext ?? NO_EXT).zcopyCommit
+  }
+
+  get seekOffsetBlocks(): number {
+    return (this.ext ?? NO_EXT).seekOffsetBlocks
+  }
+
+  get nvmeCmd(): Uint8Array {
+    return (this.ext ?? NO_EXT).nvmeCmd
+  }
+
+  get nvmeLengthBytes(): number {
+    return (this.ext ?? NO_EXT).nvmeLengthBytes
+  }
+
+  get nvmeMd(): Iov | null {
+    return (this.ext ?? NO_EXT).nvmeMd
+  }
+
+  setSeekOffset(offsetBlocks: number): void {
+    if (withModule(this)) extOf(this).seekOffsetBlocks = offsetBlocks
   }
 
   get thread(): SpdkThread {

@@ -6,6 +6,7 @@ import { abortHeld } from '../lba-range/lba-range-lock.js'
 import { removeLimited } from '../qos/qos.js'
 import { IoPhase, type BdevIo } from './bdev-io.js'
 import { abortBufWait } from './io-buffer.js'
+import { abortLockWait } from './io-compare-and-write.js'
 import { failUnsubmitted, finishLater, readTick, sendToModule } from './io-submit.js'
 import { queueIoWaiter, removeIoWaiters } from './io-wait.js'
 
@@ -40,7 +41,7 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
     else if (at.phase === IoPhase.Framework && (ch.shared.remove(at) || removeLimited(ch, at))) {
       finishLater(at, IoStatus.Aborted)
       aborted = true
-    } else if (abortBufWait(at)) {
+    } else if (abortBufWait(at) || (at.phase === IoPhase.Framework && abortLockWait(at))) {
       aborted = true
     } else if (at.phase === IoPhase.Framework) {
       // Made of children: they are aborted, and the parent fails with them.

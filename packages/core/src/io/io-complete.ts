@@ -3,9 +3,10 @@
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
 import { lockedChannelFinished } from '../lba-range/lba-range-lock.js'
-import { STAT_INDEX, Stat, TICK_RATE, countError, countSuccess } from '../stat/io-stat.js'
+import { STAT_BY_DATA, STAT_INDEX, Stat, TICK_RATE, countError, countSuccess } from '../stat/io-stat.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { endBounce } from './io-buffer.js'
+import { dataTypeOf } from './io-ext.js'
 import { resetCompleted } from './io-reset.js'
 import { restoreBuffers } from './io-strict.js'
 import { readTick } from './io-submit.js'
@@ -37,12 +38,21 @@ export function finishIo(io: BdevIo): void {
       stat[at + Stat.Ticks]! += ticks
       if (ticks > stat[at + Stat.Max]!) stat[at + Stat.Max] = ticks
       if (ticks < stat[at + Stat.Min]!) stat[at + Stat.Min] = ticks
-    }
+    } else if (at === STAT_BY_DATA) countZcopy(ch, io)
   } else {
     countError(io.bdev.ioErrors, io.status)
   }
   io.phase = IoPhase.Completed
   io.cb(io, ok, io.cbArg)
+}
+
+/** As `finishIo`, for an I/O that was made of others: they are counted, it is not. */
+export function finishParent(io: BdevIo): void {
+  const ok = io.status === IoStatus.Success
+  io.prev!.next = io.next
+  io.next!.prev = io.prev
+  if (io.ch.flags !== 0) finishUncommon(io, ok)
+  else io.cb(io, ok, io.cbArg)
 }
 
 /** As `finishIo`, called from a module's `complete()`: what the submitter's callback throws must not unwind the module. */
@@ -75,7 +85,14 @@ function countUncommon(io: BdevIo, ok: boolean): void {
   if ((ch.flags & ChannelFlag.Histogram) !== 0) tallyLatency(ch, io)
   const at = STAT_INDEX[io.type]!
   if (!ok) countError(io.bdev.ioErrors, io.status)
+  else if (at === STAT_BY_DATA) countZcopy(ch, io)
   else if (at >= 0) countSuccess(ch.stat, at, io.numBlocks * io.bdev.blockSizeBytes, ch.thread.tickMs - io.submitTickMs)
+}
+
+/** The start of a ZCOPY counts as the READ or WRITE that it stands for; its end is not counted. */
+function countZcopy(ch: BdevChannel, io: BdevIo): void {
+  const at = STAT_INDEX[dataTypeOf(io)]!
+  if (at >= 0) countSuccess(ch.stat, at, io.numBlocks * io.bdev.blockSizeBytes, ch.thread.tickMs - io.submitTickMs)
 }
 
 function tallyLatency(ch: BdevChannel, io: BdevIo): void {

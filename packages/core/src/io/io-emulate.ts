@@ -6,14 +6,26 @@ import { CHILDREN_IN_FLIGHT } from '../limits.js'
 import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
 import { waitForBuffer } from './io-buffer.js'
 import type { PoolBuffer } from './iobuf.js'
-import { finishLater, submitIo } from './io-submit.js'
+import { startCompareAndWrite } from './io-compare-and-write.js'
+import { startCopy } from './io-copy.js'
+import { extOf, isSeek } from './io-ext.js'
+import { finishLater, submitAdmitted, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
 
 /** What the framework does where a module lacks a type that can be made of others. The I/O is on its channel. */
 export function emulateIo(io: BdevIo): void {
   if (io.type === IoType.WriteZeroes) startWriteZeroes(io)
   else if (io.type === IoType.Compare) startCompare(io)
-  else {
+  else if (io.type === IoType.Copy) startCopy(io)
+  else if (io.type === IoType.CompareAndWrite) startCompareAndWrite(io)
+  else if (isSeek(io.type)) {
+    // All of the device is data.
+    extOf(io).seekOffsetBlocks = io.type === IoType.SeekData ? io.offsetBlocks : Infinity
+    finishLater(io, IoStatus.Success)
+  } else if (io.type === IoType.NvmeIovMd && (io.bdev.allowedTypes & (1 << IoType.NvmeIovMd)) !== 0) {
+    // Raw commands with a scatter list go to a module that serves raw commands.
+    submitAdmitted(io.ch, io)
+  } else {
     io.setErrno(-ERRNO.ENOTSUP)
     finishLater(io, IoStatus.AioError)
   }
@@ -175,7 +187,7 @@ function sameData(child: BdevIo, io: BdevIo, { buffer, doneBlocks }: ComparePart
 }
 
 /** A child on the same channel, its argument the parent and its buffer its own element; `null` where no I/O is left. */
-function takeChild(io: BdevIo): BdevIo | null {
+export function takeChild(io: BdevIo): BdevIo | null {
   const child = io.ch.pool.take()
   if (child === null) return null
   child.channel = io.channel

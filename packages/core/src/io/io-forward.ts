@@ -7,8 +7,10 @@ import type { DescChannel } from '../descriptor/desc-channel.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { startAbort } from './io-abort.js'
 import { misuse } from './io-complete.js'
+import { copyExt, copySeekAnswer, EXT_TYPES, isSeek } from './io-ext.js'
 import { failUnsubmitted, failWithModule, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
+import { submitZcopyEnd } from './io-zcopy.js'
 
 /**
  * Sends `parent` down to `base` as a child that shares its buffers. `done`, where given, looks at the child first and then
@@ -20,7 +22,13 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
     return
   }
   parent.phase = IoPhase.Forwarded
-  if ((parent.flags & (IoFlag.Lent | IoFlag.HasLender)) !== 0) giveLentBack(parent)
+  if ((parent.flags & (IoFlag.Lent | IoFlag.HasLender)) !== 0) {
+    if (parent.type === IoType.Zcopy && !parent.zcopyStart) {
+      forwardZcopyEnd(parent, done)
+      return
+    }
+    giveLentBack(parent)
+  }
   const ch = base.ch
   const child = ch.pool.take()
   if (child === null) {
@@ -40,6 +48,7 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
   child.cbArg = parent
   if (done === null) {
     child.cb = completeParent
+    child.forwardFn = null
   } else {
     child.cb = callForwardFn
     child.forwardFn = done
@@ -52,10 +61,69 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
     offset + parent.numBlocks <= bdev.numBlocks &&
     (child.iovCnt !== 0 || type !== IoType.Read || bdev.lendsReadBuffers || child.numBlocks === 0)
   ) {
-    if (type === IoType.Abort) startAbort(child, parent.abortTarget)
+    if ((bit & SPECIAL_TYPES) !== 0) submitSpecial(child, parent, offsetBlocks)
     else submitIo(child)
   } else {
     failUnsubmitted(child, refusal(child, base))
+  }
+}
+
+/** Types of which more than the range and the buffers goes down, or comes up, as bits. */
+const SPECIAL_TYPES = EXT_TYPES | (1 << IoType.Abort)
+
+function submitSpecial(child: BdevIo, parent: BdevIo, offsetBlocks: number): void {
+  const { bdev, type } = child
+  if (type === IoType.Abort) {
+    startAbort(child, parent.abortTarget)
+    return
+  }
+  copyExt(child, parent, offsetBlocks)
+  let fits = true
+  if (type === IoType.Copy) fits = child.srcOffsetBlocks >= 0 && child.srcOffsetBlocks + child.numBlocks <= bdev.numBlocks
+  else if (type === IoType.CompareAndWrite) fits = child.numBlocks <= bdev.acwuBlocks
+  else if (isSeek(type)) {
+    fits = child.offsetBlocks < bdev.numBlocks
+    child.cb = child.forwardFn === null ? completeSeek : callForwardFnOfSeek
+  } else if (type === IoType.Zcopy) {
+    child.iovs = child.own
+    child.flags |= IoFlag.ZcopyOpen
+  }
+  if (fits) submitIo(child)
+  else failUnsubmitted(child, -ERRNO.EINVAL)
+}
+
+function completeSeek(child: BdevIo, success: boolean, parent: BdevIo): void {
+  if (success) copySeekAnswer(parent, child)
+  completeParent(child, success, parent)
+}
+
+function callForwardFnOfSeek(child: BdevIo, success: boolean, parent: BdevIo): void {
+  if (success) copySeekAnswer(parent, child)
+  callForwardFn(child, success, parent)
+}
+
+/** The end of a ZCOPY goes to the child that its start left open below. */
+function forwardZcopyEnd(parent: BdevIo, done: ForwardCallback | null): void {
+  const child = parent.lender
+  if (child === null || (child.flags & IoFlag.ZcopyOpen) === 0) {
+    parent.phase = IoPhase.Outstanding
+    parent.completeAio(-ERRNO.EINVAL)
+    return
+  }
+  child.forwardFn = done
+  submitZcopyEnd(child, parent.zcopyCommit, zcopyEnded, parent)
+}
+
+/** It is freed with its parent, whose buffer it still holds. */
+function zcopyEnded(child: BdevIo, success: boolean, parent: BdevIo): void {
+  if (child.forwardFn !== null && parent.phase !== IoPhase.Failing) {
+    parent.phase = IoPhase.Outstanding
+    answerFor(child, parent)
+  } else if (success) {
+    parent.completeForwarded()
+  } else {
+    parent.phase = IoPhase.Outstanding
+    parent.completeFrom(child)
   }
 }
 
@@ -87,13 +155,17 @@ function callForwardFn(child: BdevIo, success: boolean, parent: BdevIo): void {
   parent.phase = IoPhase.Outstanding
   const lent = success && (child.flags & IoFlag.HoldsData) !== 0
   if (lent) passLentOn(child, parent)
+  answerFor(child, parent)
+  if (!lent) child.free()
+}
+
+function answerFor(child: BdevIo, parent: BdevIo): void {
   try {
     const returned: unknown = child.forwardFn!(child, parent)
     if (returned !== undefined) refuseAnswer(parent, returned)
   } catch (thrown) {
     callbackThrew(parent, thrown)
   }
-  if (!lent) child.free()
 }
 
 function callbackThrew(parent: BdevIo, thrown: unknown): void {

@@ -3,9 +3,11 @@
 import { ChannelFlag } from '../channel/bdev-channel.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { trapFields } from './io-strict.js'
+import { discardZcopy } from './io-zcopy.js'
 
 /** Frees an I/O that holds something beside itself. */
 export function freeUncommon(io: BdevIo): void {
+  if (discardZcopy(io)) return
   const flags = io.flags
   const ch = io.ch
   io.flags = 0

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { IO_TYPE_NAMES, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
+import { EXT_TYPES } from './io-ext.js'
 import { isForwarded } from './io-forward.js'
 
 /** Byte that strict mode leaves in buffers of completed I/O. */
 export const POISON = 0xdb
+
+/** Types whose buffers are the module's, or which may be read or written: nobody knows. */
+const UNSHADOWED = EXT_TYPES & ~(1 << IoType.CompareAndWrite)
 
 interface Shadow {
   readonly iovs: readonly Iov[]
@@ -17,7 +21,7 @@ interface Shadow {
  */
 export function shadowBuffers(io: BdevIo): void {
   io.flags |= IoFlag.Retire
-  if (io.iovCnt === 0 || isForwarded(io) || (io.flags & IoFlag.Shadow) !== 0) return
+  if (io.iovCnt === 0 || ((1 << io.type) & UNSHADOWED) !== 0 || isForwarded(io) || (io.flags & IoFlag.Shadow) !== 0) return
   const accel = io.bdev.host.accel
   const original: Shadow = { iovs: io.iovs as Iov[], iovCnt: io.iovCnt }
   const shadow: Iov[] = []

@@ -5,7 +5,7 @@ import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { holdIfLocked } from '../lba-range/lba-range-lock.js'
 import { submitLimited } from '../qos/qos.js'
-import { finishIo } from './io-complete.js'
+import { finishIo, finishParent } from './io-complete.js'
 import { emulateIo } from './io-emulate.js'
 import { startReset } from './io-reset.js'
 import { shadowBuffers } from './io-strict.js'
@@ -79,6 +79,13 @@ export function finishLater(io: BdevIo, status: number): void {
   io.status = status
   io.phase = IoPhase.Completed
   io.ch.thread.sendMsg(finishIo, io)
+}
+
+/** As `finishLater`, for an I/O that was made of others: they are counted, it is not. */
+export function finishParentLater(io: BdevIo, status: number): void {
+  io.status = status
+  io.phase = IoPhase.Completed
+  io.ch.thread.sendMsg(finishParent, io)
 }
 
 /** Completes an I/O that never entered a channel, by message, with a negative errno. */

@@ -3,8 +3,8 @@
 import { IoType } from '@bdevkit/module-sdk'
 import { QOS_MIN_BYTES_PER_SLICE, QOS_MIN_IOS_PER_SLICE } from '../limits.js'
 
-/** I/O types that are limited, as bits; all others pass uncharged. */
-export const QOS_TYPES = (1 << IoType.Read) | (1 << IoType.Write)
+/** Kinds of data that are limited, see `dataTypeOf`, as bits. */
+const QOS_TYPES = (1 << IoType.Read) | (1 << IoType.Write)
 const SLICES_PER_SEC = 1_000
 
 /** One of the four limits (`struct spdk_bdev_qos_limit`). Its unit is an I/O or a byte. */

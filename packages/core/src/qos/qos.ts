@@ -5,11 +5,12 @@ import type { Bdev } from '../bdev/bdev.js'
 import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
 import { walkChannels } from '../channel/walk-channels.js'
 import type { BdevIo } from '../io/bdev-io.js'
+import { dataBytesOf, dataTypeOf } from '../io/io-ext.js'
 import { finishLater, submitAdmitted } from '../io/io-submit.js'
 import { QOS_TIMESLICE_US } from '../limits.js'
 import type { Poller } from '../thread/poller.js'
 import type { SpdkThread } from '../thread/thread.js'
-import { createQosLimits, QOS_TYPES, type QosLimit } from './qos-limit.js'
+import { createQosLimits, type QosLimit } from './qos-limit.js'
 
 const SLICE_MS = QOS_TIMESLICE_US / 1000
 
@@ -84,11 +85,12 @@ export class Qos {
 
   /** Charges an I/O to every limit that counts it. Returns false, with nothing charged, where one has nothing left. */
   admits(io: BdevIo): boolean {
-    const bit = 1 << io.type
-    if ((QOS_TYPES & bit) === 0) return true
+    const dataType = dataTypeOf(io)
+    if (dataType === 0) return true
+    const bit = 1 << dataType
     if (this.#idle) this.#wake()
     this.#charged = true
-    const bytes = io.numBlocks * io.bdev.blockSizeBytes
+    const bytes = dataBytesOf(io)
     const limits = this.limits
     for (let i = 0; i < limits.length; i++) {
       const limit = limits[i]!

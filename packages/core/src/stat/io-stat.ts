@@ -8,12 +8,15 @@ export const Stat = { Ops: 0, Bytes: 1, Ticks: 2, Max: 3, Min: 4, Size: 5 } as c
 /** Kinds that are counted, in the order of `bdev_get_iostat`. */
 export const STAT_KINDS = ['read', 'write', 'unmap', 'copy'] as const
 
+/** Entry of {@link STAT_INDEX} where it depends on more than the type. */
+export const STAT_BY_DATA = -2
 /** Index of an I/O type's group in a stat array, -1 where it is not counted. */
 export const STAT_INDEX: Int8Array = new Int8Array(32).fill(-1)
 STAT_INDEX[IoType.Read] = 0
 STAT_INDEX[IoType.Write] = Stat.Size
 STAT_INDEX[IoType.Unmap] = 2 * Stat.Size
 STAT_INDEX[IoType.Copy] = 3 * Stat.Size
+STAT_INDEX[IoType.Zcopy] = STAT_BY_DATA
 
 /** Counters of one channel, on shared memory. */
 export function createStat(): Float64Array {

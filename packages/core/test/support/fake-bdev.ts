@@ -29,6 +29,20 @@ export const ALL_TYPES: readonly number[] = [
   IoType.Abort,
 ]
 
+/** Those that a fake disk serves where a test asks for them. */
+export const MORE_TYPES: readonly number[] = [
+  IoType.CompareAndWrite,
+  IoType.Copy,
+  IoType.Zcopy,
+  IoType.SeekData,
+  IoType.SeekHole,
+  IoType.WriteUncorrectable,
+  IoType.NvmeAdmin,
+  IoType.NvmeIo,
+  IoType.NvmeIoMd,
+  IoType.NvmeNssr,
+]
+
 /** How to make a fake disk. */
 export interface FakeDiskOptions extends Partial<BdevSpec> {
   /** I/O types that it serves. */
@@ -59,6 +73,8 @@ export class FakeDisk {
   /** Replaces destruct where set. */
   destruct: (() => void | Promise<void>) | null = null
   destructs = 0
+  /** Answer of a SEEK. */
+  seekAnswer = Infinity
 
   constructor(module: FakeModule, options: FakeDiskOptions) {
     this.module = module
@@ -114,6 +130,19 @@ export class FakeDisk {
           at += iov.len
         }
         return IoStatus.Success
+      case IoType.CompareAndWrite:
+        return this.compareAndWrite(io, at)
+      case IoType.Copy:
+        this.data.copyWithin(at, io.srcOffsetBlocks * size, io.srcOffsetBlocks * size + lengthBytes)
+        return IoStatus.Success
+      case IoType.Zcopy:
+        return io.zcopyStart ? lend() : IoStatus.Success
+      case IoType.SeekData:
+      case IoType.SeekHole:
+        io.setSeekOffset(this.seekAnswer)
+        return IoStatus.Success
+      case IoType.WriteUncorrectable:
+        return IoStatus.Success
       case IoType.Unmap:
       case IoType.WriteZeroes:
         this.data.fill(0, at, at + lengthBytes)
@@ -124,6 +153,20 @@ export class FakeDisk {
       default:
         return IoStatus.Failed
     }
+  }
+
+  private compareAndWrite(io: BdevIo, startByte: number): number {
+    let at = startByte
+    for (const { buf, off, len } of io.iovs.slice(0, io.iovCnt)) {
+      if (Buffer.compare(buf.subarray(off, off + len), this.data.subarray(at, at + len)) !== 0) return IoStatus.Miscompare
+      at += len
+    }
+    at = startByte
+    for (const { buf, off, len } of io.fusedIovs.slice(0, io.fusedIovCnt)) {
+      this.data.set(buf.subarray(off, off + len), at)
+      at += len
+    }
+    return IoStatus.Success
   }
 
   /** Ends a held I/O: by doing it, or with `status`. Default: the oldest. */
@@ -156,6 +199,12 @@ const NAMES: Record<number, string> = {
   [IoType.WriteZeroes]: 'zeroes',
   [IoType.Compare]: 'compare',
   [IoType.Abort]: 'abort',
+  [IoType.CompareAndWrite]: 'compare_and_write',
+  [IoType.Copy]: 'copy',
+  [IoType.Zcopy]: 'zcopy',
+  [IoType.SeekData]: 'seek_data',
+  [IoType.SeekHole]: 'seek_hole',
+  [IoType.WriteUncorrectable]: 'write_uncorrectable',
 }
 
 const diskFn: BdevFnTable<FakeDisk, object> = {
