@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { BdevEventType, IoStatus } from '@bdevkit/module-sdk'
 import type { HostOptions } from '../src/index.js'
-import { FakeModule, type FakeDiskOptions } from './support/fake-bdev.js'
+import { ALL_TYPES, FakeModule, MORE_TYPES, type FakeDiskOptions } from './support/fake-bdev.js'
 import { codeOf, NOTHING_IN_USE, on, openRw, startHost, write } from './support/harness.js'
 
 async function setup(options: FakeDiskOptions = {}, hostOptions: HostOptions = {}) {
@@ -288,4 +288,73 @@ it('open is refused with the reason', async () => {
   expect(await codeOf(() => host.open('disk', { write: true }))).toBe('EPERM')
   const { channel } = openRw(host, 'disk', { write: false })
   expect(write(channel, 0, 1).rc).toBe(-9)
+})
+
+describe('a handle', () => {
+  it('reads and writes several buffers at a time', async () => {
+    const { handle, disk } = await setup()
+    await handle.writev([new Uint8Array(512).fill(1), new Uint8Array(1024).fill(2)], 512, { fua: true })
+    const [one, two] = [new Uint8Array(700), new Uint8Array(836)]
+    await handle.readv([one, two], 512)
+    expect([one[511], one[512], two[0], two[835], disk.seen]).toEqual([1, 2, 2, 2, ['write 1+3', 'flush 1+3', 'read 1+3']])
+    await handle.readv([], 0)
+    await handle.writev([new Uint8Array(0)], 0)
+    expect(disk.seen.length).toBe(3)
+  })
+
+  it('copies, compares and writes, seeks, and spoils', async () => {
+    const { handle, disk } = await setup({ types: [...ALL_TYPES, ...MORE_TYPES], acwuBlocks: 2 })
+    await handle.write(new Uint8Array(512).fill(7), 512)
+    await handle.copy(5 * 512, 512, 512)
+    expect(disk.data[5 * 512]).toBe(7)
+    const [sevens, eights] = [new Uint8Array(512).fill(7), new Uint8Array(512).fill(8)]
+    await handle.compareAndWrite(sevens, eights, 512)
+    expect(await codeOf(() => handle.compareAndWrite(sevens, eights, 512))).toBe('EILSEQ')
+    expect(await codeOf(() => handle.compareAndWrite(sevens, new Uint8Array(1024), 512))).toBe('EINVAL')
+    expect(await codeOf(() => handle.compareAndWrite(new Uint8Array(1536), new Uint8Array(1536), 512))).toBe('EINVAL')
+    expect([disk.data[512], disk.data[1024]]).toEqual([8, 0])
+    disk.seekAnswer = 9
+    expect([await handle.seekData(512), await handle.seekHole(0)]).toEqual([9 * 512, 9 * 512])
+    disk.seekAnswer = Infinity
+    expect(await handle.seekHole(0)).toBe(undefined)
+    await handle.writeUncorrectable(0, 512)
+    expect(disk.seen.at(-1)).toBe('write_uncorrectable 0+1')
+  })
+
+  it('lends the memory of the bdev until it is given back', async () => {
+    const { host, handle, disk } = await setup({ types: [...ALL_TYPES, ...MORE_TYPES] })
+    disk.data.fill(3, 512, 1024)
+    const buffer = await handle.zcopyStart(512, 512)
+    expect([buffer.pieces.length, buffer.pieces[0]![0]]).toEqual([1, 3])
+    buffer.pieces[0]!.fill(4)
+    await buffer.end(true)
+    await buffer.end(false)
+    expect([disk.data[512], disk.seen.length, host.usage().bdevIos]).toEqual([4, 2, 0])
+    {
+      await using given = await handle.zcopyStart(0, 512, { populate: false })
+      expect(given.pieces.length).toBe(1)
+    }
+    expect([disk.seen.length, host.usage().bdevIos]).toEqual([4, 0])
+    await handle.zcopyStart(0, 512)
+    await handle.close()
+    expect([disk.seen.length, host.usage().bdevIos, host.usage().channels]).toEqual([6, 0, 0])
+  })
+
+  it('that cannot borrow says so', async () => {
+    const { handle } = await setup()
+    expect(await codeOf(() => handle.zcopyStart(0, 512))).toBe('ENOTSUP')
+    expect(await codeOf(() => handle.writeUncorrectable(0, 512))).toBe('ENOTSUP')
+  })
+
+  it('lets a call that waits for the pool be aborted before it is sent', async () => {
+    const { handle, disk, watch, drain, host } = await setup({ hold: true }, { bdevIoPoolSize: 1, bdevIoCacheSize: 0 })
+    const controller = new AbortController()
+    const [first, second] = [watch(handle.read(0, 512)), watch(handle.read(512, 512, { signal: controller.signal }))]
+    controller.abort()
+    await Promise.resolve()
+    disk.complete()
+    drain()
+    await new Promise(resolve => setImmediate(resolve))
+    expect([first.what, second.what, disk.seen, host.usage().bdevIos]).toEqual(['done', 'ECANCELED', ['read 0+1'], 0])
+  })
 })

@@ -115,7 +115,7 @@ describe('a disk of several extents', () => {
   function disk(): { submit(type: number, offsetBlocks: number, count: number, iovs: Iov[]): number; bytes(): Buffer } {
     const module = { accel: host.accel } as unknown as MallocModule
     const extents: DmaBuffer[] = lengths.map((len, i) => ({ buf: new Uint8Array(len + 64), off: i * 16, len }))
-    const ctx: MallocDisk = { module, extents, buf: extents[0]!.buf, off: extents[0]!.off, len: extents[0]!.len, zeroing: 0 }
+    const ctx: MallocDisk = { module, extents, buf: extents[0]!.buf, off: extents[0]!.off, len: extents[0]!.len, stepping: 0 }
     return {
       submit(type, offsetBlocks, count, iovs) {
         let ended: number = IoStatus.Pending

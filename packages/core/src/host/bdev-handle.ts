@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BdevEvent, BdevIo as SdkBdevIo } from '@bdevkit/module-sdk'
-import { BdevError, BdevEventType, ERRNO, IoType, type ErrnoName } from '@bdevkit/module-sdk'
+import { BdevError, BdevEventType, IoType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { Desc } from '../descriptor/desc.js'
 import type { DescChannel } from '../descriptor/desc-channel.js'
-import type { BdevIo } from '../io/bdev-io.js'
+import { HandleOperations, type Submit, type Take } from './handle-operations.js'
 import type { Host } from './host.js'
-import { ioErrno } from './io-errno.js'
+import { ZcopyBuffer } from './zcopy-buffer.js'
 
 /** How an application opens a bdev. */
 export interface BdevOpenOptions {
@@ -32,23 +32,16 @@ export interface WriteOptions extends IoOptions {
   fua?: boolean
 }
 
-type Submit = (channel: DescChannel, cb: (io: BdevIo, success: boolean, op: Operation) => void, op: Operation) => number
+/** Options of a ZCOPY. */
+export interface ZcopyOptions extends IoOptions {
+  /** Show what the range holds. Default true. */
+  populate?: boolean
+}
 
-/** One call under way; its object is the argument of the I/O, so that ABORT finds it. */
-class Operation {
-  readonly what: string
-  readonly submit: Submit
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
-  /** Called when it has ended, whichever way. */
-  ended: (() => void) | null = null
-
-  constructor(what: string, submit: Submit, resolve: () => void, reject: (error: Error) => void) {
-    this.what = what
-    this.submit = submit
-    this.resolve = resolve
-    this.reject = reject
-  }
+function lengthOf(buffers: readonly Uint8Array[]): number {
+  let sum = 0
+  for (const buf of buffers) sum += buf.length
+  return sum
 }
 
 /**
@@ -56,17 +49,16 @@ class Operation {
  * promise that settles when the I/O has completed, and rejects with a `BdevError` of the errno that SPDK would give.
  */
 export class BdevHandle {
-  readonly #host: Host
   readonly #desc: Desc
   readonly #channel: DescChannel
-  readonly #pending = new Set<Operation>()
+  readonly #operations: HandleOperations
+  readonly #borrowed = new Set<ZcopyBuffer>()
   #closed: Promise<void> | null = null
-  #idle: (() => void) | null = null
 
-  private constructor(host: Host, desc: Desc, channel: DescChannel) {
-    this.#host = host
+  private constructor(desc: Desc, channel: DescChannel) {
     this.#desc = desc
     this.#channel = channel
+    this.#operations = new HandleOperations(desc, channel)
   }
 
   /** Use `Host.open`. @internal */
@@ -94,7 +86,7 @@ export class BdevHandle {
       desc.thread.execMsg(() => desc.close(), undefined)
       throw new BdevError('ENOMEM', `open of bdev "${name}": no channel could be made; the log says why`)
     }
-    handle = new BdevHandle(host, desc, channel)
+    handle = new BdevHandle(desc, channel)
     if (removed) void handle.close()
     return handle
   }
@@ -132,8 +124,24 @@ export class BdevHandle {
   async write(data: Uint8Array, offsetBytes: number, options: WriteOptions = {}): Promise<void> {
     const [at, blocks] = this.#blocks('write', offsetBytes, data.length)
     await this.#run('write', (channel, cb, op) => channel.writeBlocks(data, 0, at, blocks, cb as never, op), options)
-    if (options.fua !== true || !this.bdev.ioTypeSupported(IoType.Flush)) return
-    await this.#run('flush', (channel, cb, op) => channel.flushBlocks(at, blocks, cb as never, op), {})
+    if (options.fua === true) await this.#makeDurable(at, blocks)
+  }
+
+  /** Fills `buffers`, one after the other, from `offsetBytes` on. */
+  async readv(buffers: readonly Uint8Array[], offsetBytes: number, options: IoOptions = {}): Promise<void> {
+    const [at, blocks] = this.#blocks('read', offsetBytes, lengthOf(buffers))
+    if (blocks === 0) return
+    const iovs = buffers.map(buf => ({ buf, off: 0, len: buf.length }))
+    await this.#run('read', (channel, cb, op) => channel.readvBlocks(iovs, iovs.length, at, blocks, cb as never, op), options)
+  }
+
+  /** Writes `buffers`, one after the other, at `offsetBytes`. They must stay unchanged until the promise settles. */
+  async writev(buffers: readonly Uint8Array[], offsetBytes: number, options: WriteOptions = {}): Promise<void> {
+    const [at, blocks] = this.#blocks('write', offsetBytes, lengthOf(buffers))
+    if (blocks === 0) return
+    const iovs = buffers.map(buf => ({ buf, off: 0, len: buf.length }))
+    await this.#run('write', (channel, cb, op) => channel.writevBlocks(iovs, iovs.length, at, blocks, cb as never, op), options)
+    if (options.fua === true) await this.#makeDurable(at, blocks)
   }
 
   /** Compares; rejects with EILSEQ where the data differs. */
@@ -158,6 +166,70 @@ export class BdevHandle {
   /** Makes every write that has completed durable. */
   async flush(options: IoOptions = {}): Promise<void> {
     await this.#run('flush', (channel, cb, op) => channel.flushBlocks(0, this.bdev.numBlocks, cb as never, op), options)
+  }
+
+  /** Marks a range as unreadable until it is written again. Rejects with ENOTSUP where the bdev cannot. */
+  async writeUncorrectable(offsetBytes: number, lengthBytes: number, options: IoOptions = {}): Promise<void> {
+    const [at, blocks] = this.#blocks('write_uncorrectable', offsetBytes, lengthBytes)
+    await this.#run('write_uncorrectable', (channel, cb, op) => channel.writeUncorrectableBlocks(at, blocks, cb as never, op), options)
+  }
+
+  /**
+   * Writes `data` where the range equals `expected`, with no other write in between; rejects with EILSEQ, and writes nothing,
+   * where it differs. At most `bdev.acwuBlocks` blocks, else EINVAL.
+   */
+  async compareAndWrite(expected: Uint8Array, data: Uint8Array, offsetBytes: number, options: IoOptions = {}): Promise<void> {
+    if (expected.length !== data.length) {
+      throw new BdevError('EINVAL', `compare_and_write on bdev "${this.bdev.name}": wanted two buffers of one length, found ${expected.length} and ${data.length} bytes`)
+    }
+    const [at, blocks] = this.#blocks('compare_and_write', offsetBytes, data.length)
+    const compare = [{ buf: expected, off: 0, len: expected.length }]
+    const write = [{ buf: data, off: 0, len: data.length }]
+    const submit: Submit = (channel, cb, op) => channel.comparevAndWritevBlocks(compare, 1, write, 1, at, blocks, cb as never, op)
+    await this.#run('compare_and_write', submit, options)
+  }
+
+  /** Copies inside the bdev. The ranges may overlap. */
+  async copy(dstOffsetBytes: number, srcOffsetBytes: number, lengthBytes: number, options: IoOptions = {}): Promise<void> {
+    const [dst, blocks] = this.#blocks('copy', dstOffsetBytes, lengthBytes)
+    const [src] = this.#blocks('copy', srcOffsetBytes, lengthBytes)
+    await this.#run('copy', (channel, cb, op) => channel.copyBlocks(dst, src, blocks, cb as never, op), options)
+  }
+
+  /**
+   * Borrows the bdev's own buffer for a range, filled with what is there if `populate` (the default). Give it back with
+   * `end(true)` to make its content the bdev's, or `end(false)`. Needs write permission; rejects with ENOTSUP where the bdev
+   * lends none.
+   */
+  async zcopyStart(offsetBytes: number, lengthBytes: number, options: ZcopyOptions = {}): Promise<ZcopyBuffer> {
+    const [at, blocks] = this.#blocks('zcopy', offsetBytes, lengthBytes)
+    const { populate = true } = options
+    let buffer!: ZcopyBuffer
+    const take: Take = io => {
+      const pieces = io.iovs.slice(0, io.iovCnt).map(({ buf, off, len }) => buf.subarray(off, off + len))
+      buffer = new ZcopyBuffer(pieces, async commit => {
+        try {
+          const submit: Submit = (channel, cb, op) => channel.zcopyEnd(io, commit, cb as never, op)
+          await this.#operations.run('zcopy', submit, { whileClosing: true })
+        } finally {
+          this.#borrowed.delete(buffer)
+        }
+      })
+      this.#borrowed.add(buffer)
+      return true
+    }
+    await this.#run('zcopy', (channel, cb, op) => channel.zcopyStart(at, blocks, populate, cb as never, op), options, take)
+    return buffer
+  }
+
+  /** Offset of the next data at or after `offsetBytes`, `undefined` where there is none. Where the bdev does not know, all is data. */
+  seekData(offsetBytes: number, options: IoOptions = {}): Promise<number | undefined> {
+    return this.#seek('seek_data', offsetBytes, options)
+  }
+
+  /** Offset of the next unallocated block at or after `offsetBytes`, `undefined` where there is none. */
+  seekHole(offsetBytes: number, options: IoOptions = {}): Promise<number | undefined> {
+    return this.#seek('seek_hole', offsetBytes, options)
   }
 
   /** Resets the bdev. */
@@ -185,11 +257,9 @@ export class BdevHandle {
   }
 
   async #close(): Promise<void> {
-    if (this.#pending.size > 0) {
-      const ended = this.#host.waits.begin(`close of ${this.#desc.owner}'s handle of bdev "${this.bdev.name}"`, () => `${this.#pending.size} I/O(s): ${[...new Set([...this.#pending].map(op => op.what))].join(', ')}`)
-      await new Promise<void>(resolve => (this.#idle = resolve))
-      ended()
-    }
+    const closed = this.#operations.close()
+    await Promise.allSettled([...this.#borrowed].map(buffer => buffer.end(false)))
+    await closed
     await this.#onThread(() => {
       this.#channel.put()
       this.#desc.close()
@@ -210,6 +280,22 @@ export class BdevHandle {
     })
   }
 
+  async #makeDurable(offsetBlocks: number, numBlocks: number): Promise<void> {
+    if (!this.bdev.ioTypeSupported(IoType.Flush)) return
+    await this.#run('flush', (channel, cb, op) => channel.flushBlocks(offsetBlocks, numBlocks, cb as never, op), {})
+  }
+
+  async #seek(what: 'seek_data' | 'seek_hole', offsetBytes: number, options: IoOptions): Promise<number | undefined> {
+    const size = this.bdev.blockSizeBytes
+    const [at] = this.#blocks(what, offsetBytes, size)
+    let found = Infinity
+    const take: Take = io => void (found = io.seekOffsetBlocks)
+    const submit: Submit = (channel, cb, op) =>
+      what === 'seek_data' ? channel.seekData(at, cb as never, op) : channel.seekHole(at, cb as never, op)
+    await this.#run(what, submit, options, take)
+    return found === Infinity ? undefined : found * size
+  }
+
   #blocks(what: string, offsetBytes: number, lengthBytes: number): [number, number] {
     const size = this.bdev.blockSizeBytes
     const fits = (bytes: number): boolean => Number.isSafeInteger(bytes) && bytes >= 0 && bytes % size === 0
@@ -222,64 +308,7 @@ export class BdevHandle {
     return [offsetBytes / size, lengthBytes / size]
   }
 
-  #run(what: string, submit: Submit, options: IoOptions): Promise<void> {
-    const signal = options.signal
-    return new Promise<void>((resolve, reject) => {
-      if (signal?.aborted === true) return reject(signal.reason as Error)
-      if (this.#closed !== null) return reject(new BdevError('ENODEV', `${what} on bdev "${this.bdev.name}": the handle is closed`))
-      const op = new Operation(what, submit, resolve, reject)
-      if (signal !== undefined) {
-        const onAbort = (): void => this.#abort(op)
-        op.ended = () => signal.removeEventListener('abort', onAbort)
-        signal.addEventListener('abort', onAbort, { once: true })
-      }
-      this.#pending.add(op)
-      this.#desc.thread.execMsg(this.#start, op)
-    }).finally(() => {
-      if (this.#pending.size === 0) this.#idle?.()
-    })
-  }
-
-  readonly #start = (op: Operation): void => {
-    let rc: number
-    try {
-      rc = op.submit(this.#channel, this.#done, op)
-    } catch (thrown) {
-      this.#end(op, thrown as Error)
-      return
-    }
-    if (rc === 0) return
-    if (rc === -ERRNO.ENOMEM && this.#channel.queueIoWait({ fn: this.#start, arg: op }) === 0) return
-    this.#end(op, ioError(op.what, this.bdev.name, rc))
-  }
-
-  readonly #done = (io: BdevIo, success: boolean, op: Operation): void => {
-    const errno = success ? 0 : ioErrno(io)
-    io.free()
-    this.#end(op, success ? null : ioError(op.what, this.bdev.name, errno))
-  }
-
-  #end(op: Operation, error: Error | null): void {
-    this.#pending.delete(op)
-    op.ended?.()
-    if (error === null) op.resolve()
-    else op.reject(error)
-  }
-
-  /** Asks the bdev; where it cannot abort, the I/O ends by itself. */
-  #abort(op: Operation): void {
-    if (!this.#pending.has(op)) return
-    this.#desc.thread.execMsg(() => void this.#channel.abort(op, abortDone, null), undefined)
+  #run(what: string, submit: Submit, options: IoOptions, take: Take | null = null): Promise<void> {
+    return this.#operations.run(what, submit, { ...options, take })
   }
 }
-
-function abortDone(io: { free(): void }): void {
-  io.free()
-}
-
-/** The error of an I/O that failed with a negative errno. */
-export function ioError(what: string, bdev: string, errno: number): BdevError {
-  const name = (Object.keys(ERRNO) as ErrnoName[]).find(key => ERRNO[key] === -errno) ?? 'EIO'
-  return new BdevError(name, `${what} on bdev "${bdev}" failed: ${name}${name === 'ECANCELED' ? ' (aborted)' : ''}`)
-}
-

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BdevError, ERRNO } from '@bdevkit/module-sdk'
 import type { Desc } from '../descriptor/desc.js'
-import { ioError } from './bdev-handle.js'
+import { ioError } from './handle-operations.js'
 import { ioErrno } from './io-errno.js'
 
 /** Reads blocks for the control plane of a module: see `BdevHost.readBlocks`. */
