@@ -262,6 +262,6 @@ class Target {
       const why = inFlight > 0 ? `${inFlight} requests in flight` : `${formatBytes(unsentBytes)} of replies that it does not read`
       err(`bdev: waits for NBD connection ${id} (export "${exportName}"): ${why}`)
     }
-    for (const { what, who } of this.#host?.waits.list() ?? []) err(`bdev: ${what}: waits for ${who}`)
+    for (const { what, who } of this.#host?.pending() ?? []) err(`bdev: ${what}: waits for ${who}`)
   }
 }

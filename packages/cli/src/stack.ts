@@ -195,7 +195,7 @@ export async function finishHost(host: Host): Promise<string[]> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<string[]>(resolve => {
     timer = setTimeout(() => {
-      const waits = host.waits.list().map(({ what, who }) => `${what}: waits for ${who}`)
+      const waits = host.pending().map(({ what, who }) => `${what}: waits for ${who}`)
       resolve(waits.length > 0 ? waits : ['a module that does not finish'])
     }, FINISH_TIMEOUT_MS)
   })

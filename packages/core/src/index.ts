@@ -14,6 +14,7 @@ export { BdevHandle, type BdevOpenOptions, type IoOptions, type WriteOptions, ty
 export { createHost, Host, type BdevOptions, type HostOptions, type HostState, type HostUsage } from './host/host.js'
 export { Iobuf, type IobufOptions } from './host/iobuf.js'
 export { ioErrno } from './host/io-errno.js'
+export { aioStatusOf, nvmeFusedStatusOf, nvmeStatusOf, scsiStatusOf, type NvmeStatus, type ScsiStatus } from './host/io-status.js'
 export { Notifications, type Notification } from './host/notifications.js'
 export { ZcopyBuffer } from './host/zcopy-buffer.js'
 export { type PendingWait } from './host/waits.js'

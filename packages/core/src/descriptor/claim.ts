@@ -19,6 +19,8 @@ export interface Claim {
   /** The descriptor that holds it; a v1 claim outlives its descriptor. */
   readonly desc: Desc | null
   readonly name: string
+  /** When it was taken. */
+  readonly sinceMs: number
 }
 
 /** Who may write to a bdev (`spdk_bdev_module_claim_bdev_desc`); framework.md of SPDK has the conflict matrix. */
@@ -67,7 +69,7 @@ export class BdevClaims {
     if (name.length > CLAIM_NAME_MAX) this.#refuse(desc, type, 'EINVAL', `the name has ${name.length} characters`, `use at most ${CLAIM_NAME_MAX}`)
     this.type = type
     this.#sharedKey = key
-    this.holders.push({ owner: desc.owner, module: desc.module, desc, name })
+    this.holders.push({ owner: desc.owner, module: desc.module, desc, name, sinceMs: this.#bdev.host.reactor.clock.nowMs() })
     if (type !== ClaimType.ReadManyWriteNone) desc.access |= Access.Write
   }
 

@@ -10,7 +10,7 @@ import { startAbort } from '../io/io-abort.js'
 import { submitIo, submitReturned, submitThrew, submitUncommon } from '../io/io-submit.js'
 import { queueIoWaiter } from '../io/io-wait.js'
 import { endZcopy } from '../io/io-zcopy.js'
-import type { IoChannel } from '../thread/io-device.js'
+import { forget, type IoChannel } from '../thread/io-device.js'
 import type { SpdkThread } from '../thread/thread.js'
 import { Access } from '../io/access.js'
 import type { Desc } from './desc.js'
@@ -42,6 +42,7 @@ export class DescChannel implements NvmeDescChannel {
       this.bdev.host.misuse(`${this.desc.owner}: a channel of bdev "${this.bdev.name}" was put once too often`)
       return
     }
+    forget(this.thread, this)
     if (--this.refs > 0) return
     this.desc.channels.delete(this.thread)
     this.#ioChannel.put()

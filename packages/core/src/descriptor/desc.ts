@@ -4,6 +4,7 @@ import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { IoTimeout } from '../io/io-timeout.js'
 import type { ModuleRecord } from '../module/module-record.js'
+import { forget } from '../thread/io-device.js'
 import type { SpdkThread } from '../thread/thread.js'
 import { Access } from '../io/access.js'
 import { DescChannel } from './desc-channel.js'
@@ -48,12 +49,15 @@ export class Desc implements BdevDesc {
     const found = this.channels.get(thread)
     if (found !== undefined) {
       found.refs++
+      thread.acquired?.push(found)
       return found
     }
     const ioChannel = this.bdev.device.getIoChannel()
     if (ioChannel === null) return null
+    forget(thread, ioChannel)
     const channel = new DescChannel(this, ioChannel)
     this.channels.set(thread, channel)
+    thread.acquired?.push(channel)
     return channel
   }
 

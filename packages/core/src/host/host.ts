@@ -15,7 +15,7 @@ import { Desc } from '../descriptor/desc.js'
 import { AsyncOpens } from '../descriptor/open-async.js'
 import { Examine } from '../examine/examine.js'
 import { IoBudget } from '../io/io-pool.js'
-import { IO_CACHE_SIZE, IO_POOL_SIZE, SIZE_MAX, ZERO_BUFFER_BYTES } from '../limits.js'
+import { IO_CACHE_SIZE, IO_POOL_SIZE, ZERO_BUFFER_BYTES } from '../limits.js'
 import { consoleSink, createLogger, describeThrown, type LogSink } from '../log.js'
 import { finishModules, initModules } from '../module/module-lifecycle.js'
 import { ModuleRecord } from '../module/module-record.js'
@@ -31,7 +31,8 @@ import { createDma } from './dma.js'
 import { Iobuf } from './iobuf.js'
 import { ModuleHost } from './module-host.js'
 import { Notifications } from './notifications.js'
-import { Waits } from './waits.js'
+import { leaksOf, pendingOf } from './pending.js'
+import { Waits, type PendingWait } from './waits.js'
 
 /** Options of {@link createHost}. */
 export interface HostOptions {
@@ -250,9 +251,8 @@ export class Host {
     this.asyncOpens.cancelAll()
     await this.#initialised
     await finishModules(this)
-    const usage = this.usage()
-    const left = Object.entries(usage).filter(([, count]) => count !== 0)
-    if (left.length > 0) this.log.error(`finish: still in use: ${left.map(([what, count]) => `${count} ${what}`).join(', ')}`)
+    const left = leaksOf(this)
+    if (left.length > 0) this.log.error(`finish: still in use: ${left.join(', ')}`)
     this.reactor.stop()
     this.state = 'finished'
   }
@@ -326,6 +326,14 @@ export class Host {
     const bdev = this.registry.find(name)
     if (bdev === undefined) throw new BdevError('ENODEV', `unregister of bdev "${name}": there is no such bdev`)
     await this.unregisterBdev(bdev)
+  }
+
+  /**
+   * What does not go on, whom it waits for and since when, oldest first: waits of the control plane, I/O that lasts 5 s or
+   * longer, I/O that a quiesce holds back, and claims of modules that present no bdev.
+   */
+  pending(): PendingWait[] {
+    return pendingOf(this)
   }
 
   /** Counts of what is in use. */
@@ -422,20 +430,6 @@ export class Host {
   /** Settles when no unregistration is under way. @internal */
   async unregistrations(): Promise<void> {
     while (this.#unregistering.size > 0) await Promise.allSettled([...this.#unregistering])
-  }
-
-  /** @internal */
-  notifyBlockcntChange(module: ModuleRecord, bdev: Bdev, numBlocks: number): void {
-    const who = `module "${module.name}": new size of bdev "${bdev.name}"`
-    if (bdev.module !== module) throw new BdevError('EINVAL', `${who}: it belongs to module "${bdev.module.name}"`)
-    if (!(Number.isSafeInteger(numBlocks) && numBlocks >= 0 && numBlocks <= SIZE_MAX / bdev.blockSizeBytes)) throw new BdevError('EINVAL', `${who}: wanted at most 2^53-1 bytes, found ${numBlocks} blocks`)
-    if (numBlocks === bdev.numBlocks) return
-    if (numBlocks < bdev.numBlocks && bdev.descs.length > 0) {
-      throw new BdevError('EBUSY', `${who}: wanted to shrink it from ${bdev.numBlocks} to ${numBlocks} blocks, but it is open by ${bdev.descs.map(desc => desc.owner).join(', ')}`)
-    }
-    bdev.numBlocks = numBlocks
-    this.notify('bdev_resize', bdev.name)
-    for (const desc of bdev.descs) desc.send(1)
   }
 
   /** @internal */

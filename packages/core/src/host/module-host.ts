@@ -5,6 +5,7 @@ import type {
 } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
+import { notifyBlockcntChange } from '../bdev/bdev-resize.js'
 import { notifyMediaManagement, pushMediaEvents } from '../bdev/media-events.js'
 import { uuidV5 } from '../bdev/uuid.js'
 import type { Desc } from '../descriptor/desc.js'
@@ -93,7 +94,7 @@ export class ModuleHost implements BdevHost {
   }
 
   notifyBlockcntChange(bdev: SdkBdev, numBlocks: number): void {
-    this.#host.notifyBlockcntChange(this.#module, bdev as Bdev, numBlocks)
+    notifyBlockcntChange(this.#module, bdev as Bdev, numBlocks)
   }
 
   async quiesce(bdev: SdkBdev): Promise<void> {

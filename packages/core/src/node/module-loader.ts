@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { pathToFileURL } from 'node:url'
 import { MODULE_BRAND, type BdevModule } from '@bdevkit/module-sdk'
+import { EXPERIMENTAL_CAPABILITIES } from '@bdevkit/module-sdk/experimental'
 import { SDK_VERSION, sdkLine } from '../sdk-version.js'
 import { discoverModules, type Discovery, type DiscoverOptions, type ModuleOrigin } from './module-discovery.js'
 import {
@@ -20,7 +21,7 @@ import { isVersion } from './sdk-range.js'
 export interface LoadOptions extends DiscoverOptions {
   /** Version of the SDK that this host offers. Default: {@link SDK_VERSION}. */
   readonly sdkVersion?: string | undefined
-  /** Experimental capabilities that this host offers, `name@version`. Default: none. */
+  /** Experimental capabilities that this host offers, `name@version`. Default: those that the SDK describes. */
   readonly capabilities?: readonly string[] | undefined
   /** Default: `process.platform`. */
   readonly platform?: string | undefined
@@ -77,7 +78,7 @@ export async function inspectModules(options: LoadOptions = {}): Promise<ModuleI
   const discovery = discoverModules(options)
   const { accepted, failures } = negotiateModules(discovery.candidates, {
     sdkVersion,
-    capabilities: options.capabilities ?? [],
+    capabilities: options.capabilities ?? EXPERIMENTAL_CAPABILITIES,
     platform: options.platform ?? process.platform,
   })
   const timeoutMs = options.importTimeoutMs ?? IMPORT_TIMEOUT_MS

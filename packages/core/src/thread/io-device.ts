@@ -30,8 +30,17 @@ export class IoChannel<Ctx> implements SdkIoChannel<Ctx> {
       this.device.owner.misuse(`channel of "${this.device.name}" on thread "${this.thread.name}" was put once too often`)
       return
     }
+    forget(this.thread, this)
     if (--this.refs === 0) this.thread.sendMsg(destroyIfUnused, this)
   }
+}
+
+/** What is being made on a thread has given a channel back by itself. */
+export function forget(thread: SpdkThread, channel: { put(): void }): void {
+  const { acquired } = thread
+  if (acquired === null) return
+  const at = acquired.lastIndexOf(channel)
+  if (at >= 0) acquired.splice(at, 1)
 }
 
 /** A get between the last put and this message has revived the channel. */
@@ -60,18 +69,29 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
     const found = this.channels.get(thread)
     if (found !== undefined) {
       found.refs++
+      thread.acquired?.push(found)
       return found
     }
+    const outer = thread.acquired
+    const acquired: { put(): void }[] = []
+    thread.acquired = acquired
+    const pollers = new Set(thread.pollers)
     let ctx: Ctx
     try {
       ctx = this.#spec.createChannel(thread)
     } catch (thrown) {
       this.owner.channelFailed(this.name, thread, thrown)
+      // What it had got before it failed would stay for ever: nobody is told of it.
+      for (const poller of [...thread.pollers]) if (!pollers.has(poller)) poller.unregister()
+      while (acquired.length > 0) acquired.at(-1)!.put()
       return null
+    } finally {
+      thread.acquired = outer
     }
     const channel = new IoChannel(this, thread, ctx)
     this.channels.set(thread, channel)
     thread.ioChannels.add(channel)
+    thread.acquired?.push(channel)
     return channel
   }
 

@@ -38,6 +38,8 @@ export class SpdkThread implements Thread {
   readonly pollers: Poller<any>[] = []
   /** Channels of devices that this thread holds, oldest first. */
   readonly ioChannels = new Set<ThreadIoChannel>()
+  /** What the channel that is being made has got so far; `null` while none is. */
+  acquired: { put(): void }[] | null = null
   #nextPollerId = 1
   #fns: Message[] = new Array<Message>(RING_SIZE).fill(noop)
   #args: unknown[] = new Array<unknown>(RING_SIZE).fill(null)

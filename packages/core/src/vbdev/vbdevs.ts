@@ -2,6 +2,7 @@
 import type { BdevDesc, BdevGeometry, JsonObject, RpcCall, VbdevBase, VbdevParams, Vbdevs as SdkVbdevs, VbdevsSpec } from '@bdevkit/module-sdk'
 import { BdevError, BdevEventType, ClaimType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
+import { notifyBlockcntChange } from '../bdev/bdev-resize.js'
 import { uuidBytes, uuidV5 } from '../bdev/uuid.js'
 import type { Desc } from '../descriptor/desc.js'
 import type { DescChannel } from '../descriptor/desc-channel.js'
@@ -196,7 +197,7 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
 
   #follow(vbdev: Bdev, base: Base): void {
     try {
-      this.#host.notifyBlockcntChange(this.#module, vbdev, base.bdev.numBlocks)
+      notifyBlockcntChange(this.#module, vbdev, base.bdev.numBlocks)
     } catch (thrown) {
       this.#module.log.error(`"${vbdev.name}" cannot follow the new size of "${base.bdev.name}": ${thrown instanceof Error ? thrown.message : String(thrown)}`)
     }

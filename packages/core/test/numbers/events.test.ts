@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BdevEventType, ClaimType } from '@bdevkit/module-sdk'
 import type { MediaEvent } from '@bdevkit/module-sdk'
+import { notifyBlockcntChange } from '../../src/bdev/bdev-resize.js'
 import { FakeModule, RelayModule } from '../support/fake-bdev.js'
 import { codeOf, openRw, startHost } from '../support/harness.js'
 import { Rig } from './support.js'
@@ -116,7 +117,7 @@ describe('a new size', () => {
     const here = rig.open('ut', { onEvent: type => told.push(type) })
     const there = rig.open('ut', { thread: 1, onEvent: type => told.push(10 + type) })
     rig.on(1, () => {
-      rig.threads[0]!.sendMsg(() => rig.host.notifyBlockcntChange(bdev.module, bdev, 2048), null)
+      rig.threads[0]!.sendMsg(() => notifyBlockcntChange(bdev.module, bdev, 2048), null)
       rig.threads[0]!.sendMsg(() => here.close(), null)
     })
     await rig.poll()

@@ -112,7 +112,7 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
   registry.register(
     'bdev_get_pending',
     { states: 'any', description: 'What the bdev layer waits for, whom, and since when; oldest first. No method of SPDK.' },
-    () => host.waits.list().map(({ what, who, sinceMs }) => ({ what, waits_for: who, waiting_ms: Math.round(host.reactor.clock.nowMs() - sinceMs) })),
+    () => host.pending().map(({ what, who, sinceMs }) => ({ what, waits_for: who, waiting_ms: Math.round(host.reactor.clock.nowMs() - sinceMs) })),
     { sentParams: 'ignore' },
   )
 }
