@@ -30,7 +30,7 @@ const result = await build({
   format: 'esm',
   target: 'node20',
   sourcemap: true,
-  sourcesContent: false,
+  sourcesContent: true, // src/ is not published: a map without it only costs
   metafile: true,
   logLevel: 'warning',
 })

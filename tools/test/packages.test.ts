@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { checkModulePackage } from '@bdevkit/conformance'
 import { describe, expect, it } from 'vitest'
 import { type PackageJson, directionOf, packages, read, root } from '../repository.js'
 
@@ -61,6 +62,14 @@ describe.each(modules)('module package $folder', ({ folder, json }) => {
     const { default: value } = (await import(built)) as { default: { name: string } }
     expect(json.bdevModule?.name).toBe(folder.replace(/^modules-/, '').replaceAll('-', '_'))
     expect(value.name).toBe(json.bdevModule?.name)
+  })
+
+  // What is packed, tests/publish looks at: pnpm adds the licence of the root.
+  it('passes bdev-module-check', async () => {
+    const only = ['load', 'sdk', 'exports', 'keyword', 'rpc', 'import', 'readme'] as const
+    const { findings, verdicts } = await checkModulePackage(join(root, `packages/${folder}`), { only })
+    expect(findings).toEqual([])
+    expect([...verdicts.values()]).not.toContain('skipped')
   })
 
   it('is shipped with the CLI and found by npm search', () => {

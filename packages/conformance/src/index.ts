@@ -3,6 +3,8 @@
  * The conformance kit that every module author runs.
  * @packageDocumentation
  */
+export { checkModulePackage, type CheckOptions } from './check/check-package.js'
+export { CHECKS, type CheckName, type CheckReport, type Finding, type Verdict } from './check/report.js'
 export { conformance } from './conformance.js'
 export { ConformanceFailure } from './failure.js'
 export type { ConformanceOptions, Rpc } from './options.js'

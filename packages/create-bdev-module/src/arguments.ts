@@ -46,6 +46,13 @@ Exit status: 0 done, 1 failed (standard error says why and what to do), 2 wrong 
 export function readArguments(args: readonly string[], env: NodeJS.ProcessEnv): Arguments {
   const { values, positionals } = parsed(args)
   if (positionals.length > 1) {
+    // npm takes "--kind vbdev" for a flag of its own and a word of ours.
+    const eaten = ['kind', 'name', 'scope', 'template'].find(option => env[`npm_config_${option}`] === 'true')
+    if (eaten !== undefined) {
+      const [folder, value] = positionals
+      const write = `npm create bdev-module ${folder} -- --${eaten} ${value}`
+      throw new CreateError(`npm keeps options for itself that do not stand behind "--"; write ${write}`, { usage: true })
+    }
     throw new CreateError(`wanted one folder, found ${positionals.map(word => `"${word}"`).join(' and ')}`, { usage: true })
   }
   const kind = values.kind ?? env['npm_config_kind']

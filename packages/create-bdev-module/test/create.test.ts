@@ -89,6 +89,12 @@ describe('npm create bdev-module', () => {
     expect(read('ram/src/index.ts')).toContain('host.vbdevs')
   })
 
+  it('says where to write an option whose value npm has torn off', () => {
+    const { status, stderr } = create(['ram', 'vbdev'], { npm_config_kind: 'true' })
+    expect(status).toBe(2)
+    expect(stderr).toContain('write npm create bdev-module ram -- --kind vbdev\n')
+  })
+
   it('copies another project with --template', () => {
     create(['first', '--no-install'])
     writeFileSync(join(cwd, 'first/src/extra.ts'), 'export const first = "bdev_first_create"\n')

@@ -24,4 +24,8 @@ it.each(KINDS)('a new %s passes its own tests and the check', { timeout: 60_000 
   expect(test.stdout).toMatch(/^ℹ fail 0$/m)
   expect(Number(/^ℹ pass (\d+)$/m.exec(test.stdout)?.[1])).toBeGreaterThan(100)
   expect(test.status).toBe(0)
+  const check = spawnSync('npm', ['run', 'check'], { cwd: folder, encoding: 'utf8' })
+  expect(check.stdout).toContain('  ok      packed')
+  expect(check.stdout).not.toMatch(/FAILED|skipped/)
+  expect(check.status).toBe(0)
 })

@@ -24,3 +24,4 @@ export {
 export { negotiateModules, type HostOffer, type NegotiatedModule, type Negotiation } from './module-negotiation.js'
 export { missingModuleText, neededModuleNames } from './needed-modules.js'
 export type { PackageJson } from './package-json.js'
+export { lowestSdkVersion } from './sdk-range.js'

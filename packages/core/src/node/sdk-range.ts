@@ -104,6 +104,16 @@ export function offersRange(sdkVersion: string, range: string): boolean {
   return rangeLine(range) === sdkLine(sdkVersion) && semver.satisfies(sdkVersion, range, { includePrerelease: true })
 }
 
+/**
+ * The lowest SDK release that a range accepts.
+ * @throws TypeError it is no range, or accepts no release.
+ */
+export function lowestSdkVersion(range: string): string {
+  const lowest = semver.minVersion(new semver.Range(range))
+  if (lowest === null) throw new TypeError(`"${shown(range)}" accepts no release`)
+  return lowest.version
+}
+
 /** Whether `range` accepts only releases older than `sdkVersion`. */
 export function isOlder(range: string, sdkVersion: string): boolean {
   return semver.gtr(sdkVersion, range, { includePrerelease: true })

@@ -21,3 +21,9 @@ describe('docs/modules.md', () => {
     expect(page).toContain(`within ${IMPORT_TIMEOUT_MS / 1000} seconds`)
   })
 })
+
+it('each refusal has a test on its text', () => {
+  const tests = ['module-discovery', 'module-refusals'].map(name => readFileSync(new URL(`${name}.test.ts`, import.meta.url), 'utf8'))
+  const untested = Object.values(ModuleErrorCode).filter(code => !tests.some(text => text.includes(`${code}: `)))
+  expect(untested).toEqual([])
+})

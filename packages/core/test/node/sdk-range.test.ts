@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import semver, { type Range } from 'semver'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { inspectModules, MODULE_MANIFEST_SCHEMA, SDK_VERSION } from '../../src/node/index.js'
+import { inspectModules, lowestSdkVersion, MODULE_MANIFEST_SCHEMA, SDK_VERSION } from '../../src/node/index.js'
 import { rangeLine } from '../../src/node/sdk-range.js'
 import { sdkLine } from '../../src/sdk-version.js'
 import { ForeignProject } from './fixtures.js'
@@ -157,3 +157,7 @@ describe('this core', () => {
     await expect(inspectModules({ sdkVersion: '1.4' })).rejects.toThrow(new TypeError('sdkVersion "1.4" is no semver version'))
   })
 })
+
+it.each([['^1.2.0', '1.2.0'], ['1.x', '1.0.0'], ['>=1.2.3 <2', '1.2.3'], ['^1.4.0 || ^1.2.0', '1.2.0'], ['^0.1.0', '0.1.0']])(
+  'the lowest release of %s is %s', (range, lowest) => expect(lowestSdkVersion(range)).toBe(lowest),
+)
