@@ -66,7 +66,7 @@ async function answers(url: string, child: ChildProcess): Promise<void> {
       if ((await fetch(url, { signal: deadline })).ok) return
     } catch {
       deadline.throwIfAborted()
-      await new Promise(resolve => setImmediate(resolve)) // not there yet; a connect that is refused takes its time
+      await new Promise(resolve => void setTimeout(resolve, 50)) // not there yet
     }
   }
   throw new Error(`verdaccio ended with status ${child.exitCode} before it answered`)
