@@ -4,7 +4,6 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect } from 'vitest'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 const bins = join(root, 'tools/bin') // pnpm, which is no program of its own here
@@ -34,7 +33,7 @@ export class Machine {
   run(cwd: string, command: string, args: readonly string[], status = 0): string {
     const result = spawnSync(command, args, { cwd, env: this.#env, encoding: 'utf8', input: '' })
     const said = `$ ${command} ${args.join(' ')}\n${result.stdout}${result.stderr}`
-    expect(result.status, said.slice(-6000)).toBe(status)
+    if (result.status !== status) throw new Error(`wanted status ${status}, found ${result.status}\n${said.slice(-6000)}`)
     return said
   }
 }
