@@ -136,6 +136,10 @@ describe('initialisation', () => {
     const { host } = makeHost([new FakeModule('twin')])
     expect(await codeOf(() => host.use(new FakeModule('twin').value))).toBe('EEXIST')
     expect(await codeOf(() => host.use({ name: 'x' } as never))).toBe('EINVAL')
+    const value = new FakeModule('other').value
+    expect(await codeOf(() => host.use({ ...value, name: 'Not-A-Name' }))).toBe('EINVAL')
+    expect(await codeOf(() => host.use({ ...value, sdk: '9.0' }))).toBe('BDEV_E_MODULE_ABI')
+    expect(await codeOf(() => host.use({ ...value, sdk: 'latest' }))).toBe('BDEV_E_MODULE_ABI')
   })
 
   it('that a finish overtakes ends first', async () => {

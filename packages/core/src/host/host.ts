@@ -18,7 +18,7 @@ import { IoBudget } from '../io/io-pool.js'
 import { IO_CACHE_SIZE, IO_POOL_SIZE, ZERO_BUFFER_BYTES } from '../limits.js'
 import { consoleSink, createLogger, describeThrown, type LogSink } from '../log.js'
 import { finishModules, initModules } from '../module/module-lifecycle.js'
-import { ModuleRecord } from '../module/module-record.js'
+import { checkContract, ModuleRecord } from '../module/module-record.js'
 import { qosConfigJson } from '../qos/qos-control.js'
 import { SDK_VERSION } from '../sdk-version.js'
 import { histogramConfigJson } from '../stat/histogram-control.js'
@@ -178,11 +178,13 @@ export class Host {
 
   /**
    * Adds a module, before `init`.
-   * @throws BdevError EINVAL no module, or its methods and handlers differ; EEXIST its name is taken; EBUSY `init` was called.
+   * @throws BdevError EINVAL no module, no name, or its methods and handlers differ; BDEV_E_MODULE_ABI it was built with another SDK;
+   * EEXIST its name is taken; EBUSY `init` was called.
    */
   use(value: BdevModule): void {
     if (this.state !== 'startup') throw new BdevError('EBUSY', `module "${value?.name}": the host is ${this.state}; use modules before init`)
     if (value?.[MODULE_BRAND] !== 1) throw new BdevError('EINVAL', `use: wanted a module made by defineBdevModule, found ${typeof value}`)
+    checkContract(value, this.sdk)
     if (this.modules.some(module => module.name === value.name)) throw new BdevError('EEXIST', `module "${value.name}": the host has a module of that name`)
     const record = new ModuleRecord(this, value)
     const moduleHost = new ModuleHost(this, record)

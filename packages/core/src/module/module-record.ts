@@ -4,6 +4,7 @@ import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import type { Host } from '../host/host.js'
 import { createLogger, describeThrown } from '../log.js'
+import { sdkLine } from '../sdk-version.js'
 
 /** Hooks whose answer is needed at once: a promise from one of them is refused by name. */
 type PlainHook = 'initComplete' | 'configJson' | 'examineConfig'
@@ -77,4 +78,15 @@ export class ModuleRecord {
       return undefined
     }
   }
+}
+
+/** What the loader checks of a package, for values that come without one: in a bundle the stamp in the value is all there is. */
+export function checkContract({ name, sdk }: BdevModule, offered: string): void {
+  if (typeof name !== 'string' || !/^[a-z][a-z0-9_]{0,31}$/.test(name)) {
+    throw new BdevError('EINVAL', `use: a module is called "${String(name)}"; a name begins with a letter and has at most 32 of a-z, 0-9 and _`)
+  }
+  if (typeof sdk === 'string' && /^\d+\.\d+$/.test(sdk) && sdkLine(sdk) === sdkLine(offered)) return
+  const fix = `load a build of it for module-sdk ${String(sdkLine(offered))}.x`
+  const minor = offered.split('.', 2).join('.')
+  throw new BdevError('BDEV_E_MODULE_ABI', `module "${name}" was built against module-sdk ${String(sdk)}, but this host offers ${minor}; ${fix}`)
 }
