@@ -25,13 +25,15 @@ for (const [kind, direction] of [['null', 'w'], ['malloc', 'r']]) {
   for (const layers of [0, 1, 3, 5]) for (const queueDepth of [1, 32, 128]) cases.push([kind, layers, queueDepth, direction])
 }
 for (const kind of ['mirror', 'transform']) cases.push([kind, 0, 32, 'w'])
-for (const kind of ['delay0', 'error']) cases.push([kind, 0, 32, 'r'])
+for (const kind of ['split', 'delay0', 'error']) cases.push([kind, 0, 32, 'r'])
+for (const direction of ['r', 'w']) cases.push(['crypto', 0, 32, direction], ['crypto4k', 0, 32, direction], ['crypto4k', 0, 32, direction, 131_072])
 cases.push(['null', 0, 32, 'r'], ['null', 1, 32, 'r'], ['transform', 0, 32, 'r'])
 
 const rows = cases
-  .map(([kind, layers, queueDepth, direction]) => ({
-    name: `${kind} +${layers} qd${queueDepth} ${direction === 'w' ? 'write' : 'read'}`,
-    args: [kind, layers, queueDepth, values.seconds, direction].map(String),
+  .map(([kind, layers, queueDepth, direction, ioBytes = 4096]) => ({
+    name: `${kind} +${layers} qd${queueDepth} ${direction === 'w' ? 'write' : 'read'}${ioBytes === 4096 ? '' : ` ${ioBytes / 1024}k`}`,
+    args: [kind, layers, queueDepth, values.seconds, direction, ioBytes].map(String),
+    ioBytes,
     ours: [],
     theirs: [],
     bytesPerIo: [],
@@ -58,6 +60,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
 const result = rows.map(row => ({
   name: row.name,
   iops: median(row.ours),
+  gbPerS: Math.round((median(row.ours) * row.ioBytes) / 1e7) / 100,
   ns: Math.round((1e10 / median(row.ours))) / 10,
   ...(row.theirs.length === 0
     ? {}
@@ -65,9 +68,9 @@ const result = rows.map(row => ({
 }))
 if (values.json) console.log(JSON.stringify({ machine: cpus()[0]?.model, node: process.version, rounds: Number(values.rounds), cases: result }, null, 2))
 else {
-  for (const { name, iops, ns, beside, ratio } of result) {
+  for (const { name, iops, ns, gbPerS, beside, ratio } of result) {
     const pair = ratio === undefined ? '' : `   beside ${String(beside).padStart(10)}   ratio ${ratio}`
-    console.log(`${name.padEnd(28)} ${String(iops).padStart(10)} IOPS ${String(ns).padStart(8)} ns${pair}`)
+    console.log(`${name.padEnd(28)} ${String(iops).padStart(10)} IOPS ${String(ns).padStart(8)} ns ${gbPerS.toFixed(2).padStart(6)} GB/s${pair}`)
   }
 }
 
@@ -79,7 +82,7 @@ const passthruRead = layer('null +1 qd32 read', 'null +0 qd32 read')
 const transform = layer('transform +0 qd32 read', 'null +0 qd32 read')
 if (!values.json && passthruWrite !== undefined && mirror !== undefined) console.log(`a mirror costs ${(mirror / 2 / passthruWrite).toFixed(2)} passthru layers a child`)
 if (!values.json && passthruRead !== undefined && transform !== undefined) console.log(`a transform costs ${(transform / passthruRead).toFixed(2)} passthru layers`)
-for (const kind of ['delay0', 'error']) {
+for (const kind of ['split', 'delay0', 'error']) {
   const own = result.find(row => row.name === `${kind} +0 qd32 read`)?.iops
   const passthru = result.find(row => row.name === 'malloc +1 qd32 read')?.iops
   if (!values.json && own !== undefined && passthru !== undefined) console.log(`${kind} over malloc does ${(own / passthru).toFixed(2)} of passthru over malloc`)

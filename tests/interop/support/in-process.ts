@@ -2,6 +2,7 @@
 // A stack and its NBD server in the process of the test, for what only the host itself can tell.
 import { join } from 'node:path'
 import { createHost, type Host, type HostUsage } from '@bdevkit/core'
+import type { BdevModule } from '@bdevkit/module-sdk'
 import mallocModule from '@bdevkit/modules-malloc'
 import passthruModule from '@bdevkit/modules-passthru'
 import { NbdServer } from '@bdevkit/nbd'
@@ -27,12 +28,12 @@ export async function inProcess(
   calls: readonly Call[],
   exports: readonly string[],
   use: (stack: InProcess) => Promise<void>,
+  modules: readonly BdevModule<any>[] = [mallocModule, passthruModule],
 ): Promise<void> {
   await inFolder(async folder => {
     const log: string[] = []
     const host = createHost({ log: (level, source, message) => void log.push(`${level}: ${source}: ${message}`) })
-    host.use(mallocModule)
-    host.use(passthruModule)
+    for (const module of modules) host.use(module)
     const registry = new RpcRegistry({ log: host.log, waits: host.waits })
     registerHostMethods(registry, host, { identity: { name: 'test', version: '0' }, kill: () => undefined })
     await host.init()
