@@ -32,13 +32,14 @@ describe('WRITE_ZEROES of a module that lacks it', () => {
     expect(host.usage()).toMatchObject({ bdevIos: 0, dmaBytes: 0 })
   })
 
-  it('is cut into mebibytes, at most eight in flight, and ends with the last', async () => {
+  it('is cut into mebibytes, eight at a time, and ends with the last', async () => {
     const { drain, disk, zeroes } = await setup({ hold: true })
     const result = zeroes(0, 13 * MIB_BLOCKS + 5)
     expect(disk.held.length).toBe(8)
     disk.complete(disk.held[4])
     drain()
-    expect([disk.held.length, disk.seen.length]).toEqual([8, 9])
+    expect([disk.held.length, disk.seen.length]).toEqual([7, 8])
+    while (disk.seen.length < 14) disk.complete(disk.held.at(-1))
     while (disk.held.length > 1) disk.complete(disk.held.at(-1))
     drain()
     expect(result.done).toBe(false)

@@ -22,7 +22,7 @@ export interface BdevGeometry {
   writeCache?: boolean
   /** Alignment that the module asks for its buffers, in bytes, a power of two (SPDK keeps its log2). Default 1. */
   requiredAlignmentBytes?: number
-  /** Preferred I/O boundary, in blocks; a hint. 0 = none. */
+  /** Preferred I/O boundary, in blocks; a hint, but for `splitOnOptimalIoBoundary`. 0 = none. */
   optimalIoBoundaryBlocks?: number
   /** Smallest write, in blocks. Default 1. */
   writeUnitSizeBlocks?: number
@@ -42,8 +42,36 @@ export interface BdevGeometry {
   numaId?: number
 }
 
+/**
+ * What a module takes in one I/O. The framework splits what is more, so that the module never sees it; a vbdev does not take
+ * these over from its base, which splits for itself. 0, the default, is no limit.
+ */
+export interface BdevLimits {
+  /** Split READ and WRITE so that none crosses a multiple of `optimalIoBoundaryBlocks`. Default false. */
+  splitOnOptimalIoBoundary?: boolean
+  /**
+   * Split WRITE at multiples of `writeUnitSizeBlocks`, in place of the optimal boundary, and fail a WRITE of less than one
+   * unit. Default false.
+   */
+  splitOnWriteUnit?: boolean
+  /** Length of one element of `iovs`, in bytes. */
+  maxSegmentSizeBytes?: number
+  /** Elements of `iovs`. */
+  maxNumSegments?: number
+  /** Length of a READ or WRITE, in blocks. With `requiredAlignmentBytes` above 1 it is lowered to what a large buffer of `Iobuf` holds. */
+  maxRwSizeBlocks?: number
+  /** Length of one segment of an UNMAP, in blocks. An UNMAP has one range of up to `maxUnmapBlocks * maxUnmapSegments` blocks; none is split unless both are set. */
+  maxUnmapBlocks?: number
+  /** Segments of an UNMAP. */
+  maxUnmapSegments?: number
+  /** Length of a WRITE_ZEROES, in blocks. Set by the framework where the module lacks the type. */
+  maxWriteZeroesBlocks?: number
+  /** Length of a COPY, in blocks. Set by the framework where the module lacks the type. */
+  maxCopyBlocks?: number
+}
+
 /** What `BdevHost.registerBdev` takes: `struct spdk_bdev` as its module fills it in. */
-export interface BdevSpec<Ctx = any, Ch = any, IoCtx = any> extends BdevGeometry {
+export interface BdevSpec<Ctx = any, Ch = any, IoCtx = any> extends BdevGeometry, BdevLimits {
   /** Unique among all names and aliases. */
   name: string
   /** The module's own object; handed to each function of the table. */
@@ -62,8 +90,8 @@ export interface BdevSpec<Ctx = any, Ch = any, IoCtx = any> extends BdevGeometry
    */
   resetIoDrainTimeoutS?: number
   /**
-   * Whether a READ without buffers is answered with the module's own memory (`BdevIo.lend`). Default false. A vbdev that
-   * forwards reads untouched takes its base's value over; one that changes data must not.
+   * Whether a READ without buffers is answered: with the module's own memory (`BdevIo.lend`), or in a buffer that the module
+   * asks for (`BdevIo.getBuf`). Default false. A vbdev that forwards reads untouched takes its base's value over; one that changes data must not.
    */
   lendsReadBuffers?: boolean
   /** Whether the device reports media management events (`BdevHost.pushMediaEvents`). Default false. */
@@ -80,6 +108,8 @@ export interface Bdev<Ctx = any> extends Readonly<Required<Omit<BdevGeometry, 'n
   readonly productName: string
   /** Name of the module that registered it. */
   readonly moduleName: string
+  /** What it takes at once, with what the framework has set: see {@link BdevLimits}. */
+  readonly limits: Readonly<Required<BdevLimits>>
   /** Whether it lends its memory to READs without buffers. */
   readonly lendsReadBuffers: boolean
   /** That module's own object; other modules leave it alone. */

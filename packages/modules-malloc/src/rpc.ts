@@ -74,6 +74,7 @@ export function mallocBdevCreate(module: MallocModule, host: BdevHost, p: Create
       physBlockSizeBytes: p.physical_block_size || p.block_size,
       writeCache: true,
       optimalIoBoundaryBlocks: p.optimal_io_boundary ?? 0,
+      splitOnOptimalIoBoundary: true,
       numaId: p.numa_id ?? -1,
       lendsReadBuffers: extents.length === 1,
       ...(p.uuid !== undefined && { uuid: p.uuid }),

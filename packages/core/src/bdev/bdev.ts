@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Bdev as SdkBdev, BdevFnTable, BdevGeometry, BdevSpec } from '@bdevkit/module-sdk'
 import { BdevError, IO_TYPE_NAMES, IO_TYPE_SINCE, IoType } from '@bdevkit/module-sdk'
+import { checkLimits, resolveLimits, type ResolvedLimits } from './bdev-limits.js'
 import { BdevChannel, ChannelFlag } from '../channel/bdev-channel.js'
 import { BdevClaims } from '../descriptor/claim.js'
 import type { Desc } from '../descriptor/desc.js'
@@ -54,6 +55,8 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly allowedTypes: number
   /** Types that go to the module as they come. */
   readonly fastTypes: number
+  /** What the module takes at once; what is more is split. */
+  readonly limits: ResolvedLimits
   readonly aliases: string[] = []
   status: BdevStatus = 'ready'
   /** Settles with its unregistration, once that has begun. */
@@ -124,7 +127,8 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     if (has(IoType.NvmeIo) || has(IoType.NvmeIoMd)) allowed |= 1 << IoType.NvmeIovMd
     allowed |= (1 << IoType.SeekData) | (1 << IoType.SeekHole)
     this.allowedTypes = allowed
-    this.fastTypes = this.supportedTypes & ~(1 << IoType.Reset)
+    this.limits = resolveLimits(spec, this.supportedTypes, host.iobuf.largeBufBytes)
+    this.fastTypes = this.supportedTypes & ~(1 << IoType.Reset) & ~this.limits.splitTypes
     this.device = new IoDevice(host, {
       name: `bdev_${spec.name}`,
       createChannel: thread => this.#createChannel(thread as SpdkThread),
@@ -240,6 +244,7 @@ function checkSpec(module: ModuleRecord, spec: BdevSpec): void {
   for (const entry of ['destruct', 'submitRequest', 'ioTypeSupported', 'getIoChannel'] as const) {
     if (typeof spec.fn?.[entry] !== 'function') wanted(`fn.${entry}`, 'to be a function', typeof spec.fn?.[entry])
   }
+  checkLimits(who, spec)
   const align = spec.requiredAlignmentBytes ?? 1
   if (!(align >= 1 && align <= 65_536 && (align & (align - 1)) === 0)) wanted('requiredAlignmentBytes', 'to be a power of two up to 65536', align)
 }

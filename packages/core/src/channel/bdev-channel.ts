@@ -3,6 +3,7 @@
 import type { IoChannel } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { BdevIo } from '../io/bdev-io.js'
+import type { SplitParts } from '../io/io-split.js'
 import { IoPool, type IoBudget } from '../io/io-pool.js'
 import type { IobufChannel } from '../io/iobuf.js'
 import type { LbaRange } from '../lba-range/lba-range.js'
@@ -68,6 +69,8 @@ export class BdevChannel {
   readonly drainingRanges: LbaRange[] = []
   /** I/Os that a lock holds back, oldest first. They are not among the submitted ones. */
   readonly heldIos: BdevIo[] = []
+  /** What split I/Os have kept; for the next ones. */
+  spareParts: SplitParts | null = null
   /** Latencies, while the bdev's histogram is on. */
   histogram: Histogram | null = null
 

@@ -19,6 +19,16 @@ interface AbortParts {
   failed: boolean
 }
 
+/** What an ABORT has found. */
+interface Found {
+  /** I/O that its module is asked to abort. */
+  readonly targets: BdevIo[]
+  /** A RESET or an ABORT was among it. */
+  refused: boolean
+  /** Something was taken out of a queue. */
+  aborted: boolean
+}
+
 /**
  * Carries out an ABORT: every I/O of the channel that was submitted with `ioArg` as its argument is taken out of the queue
  * that it waits in, or its module is asked to abort it (`spdk_bdev_abort`). `io` is filled in but not submitted.
@@ -26,36 +36,23 @@ interface AbortParts {
 export function startAbort(io: BdevIo, ioArg: unknown): void {
   const ch = io.ch
   const head = ch.submitted
-  const targets: BdevIo[] = []
-  let refused = false
-  let aborted = false
+  const found: Found = { targets: [], refused: false, aborted: false }
   io.target = null
   if (ioArg === null) {
     // A forwarded ABORT whose target has completed.
     failUnsubmitted(io, -ERRNO.ENOENT)
     return
   }
-  for (let at = head.next!; at !== head; at = at.next!) {
-    if (at.cbArg !== ioArg || at.phase === IoPhase.Completed) continue
-    if (at.type === IoType.Abort || at.type === IoType.Reset) refused = true
-    else if (at.phase === IoPhase.Framework && (ch.shared.remove(at) || removeLimited(ch, at))) {
-      finishLater(at, IoStatus.Aborted)
-      aborted = true
-    } else if (abortBufWait(at) || (at.phase === IoPhase.Framework && abortLockWait(at))) {
-      aborted = true
-    } else if (at.phase === IoPhase.Framework) {
-      // Made of children: they are aborted, and the parent fails with them.
-      for (let part = head.next!; part !== head; part = part.next!) if (part.cbArg === at) targets.push(part)
-    } else targets.push(at)
-  }
-  if ((ch.flags & ChannelFlag.Locked) !== 0 && abortHeld(ch, ioArg)) aborted = true
+  for (let at = head.next!; at !== head; at = at.next!) if (at.cbArg === ioArg) collect(at, found)
+  if ((ch.flags & ChannelFlag.Locked) !== 0 && abortHeld(ch, ioArg)) found.aborted = true
+  const { targets, refused } = found
   // A vbdev's I/O may still wait for a child on this thread.
   if (targets.length === 0 && removeIoWaiters(ch.thread, ioArg as BdevIo)) {
     ch.thread.sendMsg(abortWaiting, ioArg as BdevIo)
-    aborted = true
+    found.aborted = true
   }
   if (targets.length === 0) {
-    if (aborted && !refused) succeedUnsubmitted(io)
+    if (found.aborted && !refused) succeedUnsubmitted(io)
     else failUnsubmitted(io, -ERRNO.ENOENT)
     return
   }
@@ -72,6 +69,25 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
   const parts: AbortParts = { targets, generations, next: 0, outstanding: 0, failed: refused }
   io.parts = parts
   sendParts(io)
+}
+
+/** Takes an I/O out of the queue that it waits in, or adds it to the targets; one that is made of children by each of them. */
+function collect(io: BdevIo, found: Found): void {
+  const ch = io.ch
+  if (io.phase === IoPhase.Completed) return
+  if (io.type === IoType.Abort || io.type === IoType.Reset) {
+    found.refused = true
+  } else if (io.phase === IoPhase.Framework && (ch.shared.remove(io) || removeLimited(ch, io))) {
+    finishLater(io, IoStatus.Aborted)
+    found.aborted = true
+  } else if (abortBufWait(io) || (io.phase === IoPhase.Framework && abortLockWait(io))) {
+    found.aborted = true
+  } else if (io.phase === IoPhase.Framework) {
+    const head = ch.submitted
+    for (let part = head.next!; part !== head; part = part.next!) if (part.cbArg === io) collect(part, found)
+  } else {
+    found.targets.push(io)
+  }
 }
 
 function generationOf(io: BdevIo): number {

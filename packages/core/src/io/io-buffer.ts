@@ -82,21 +82,27 @@ function isAligned(io: BdevIo, align: number): boolean {
   return true
 }
 
+/** Gives a READ that came without buffers one, until it is freed. */
+export function dataBuffer(io: BdevIo, buffer: PoolBuffer, align: number): void {
+  const own = io.own[0]!
+  own.buf = buffer.buf
+  own.off = buffer.off + (-buffer.off & (align - 1))
+  own.len = io.numBlocks * io.bdev.blockSizeBytes
+  io.iovs = io.own
+  io.iovCnt = 1
+  io.buffer = buffer
+  io.flags |= IoFlag.HasBuffer
+}
+
 function use(io: BdevIo, buffer: PoolBuffer, align: number): void {
+  if (io.iovCnt === 0) dataBuffer(io, buffer, align)
+  else startBounce(io, buffer, align)
+}
+
+function startBounce(io: BdevIo, buffer: PoolBuffer, align: number): void {
   const ch = io.ch
   const lengthBytes = io.numBlocks * io.bdev.blockSizeBytes
   const off = buffer.off + (-buffer.off & (align - 1))
-  if (io.iovCnt === 0) {
-    const own = io.own[0]!
-    own.buf = buffer.buf
-    own.off = off
-    own.len = lengthBytes
-    io.iovs = io.own
-    io.iovCnt = 1
-    io.buffer = buffer
-    io.flags |= IoFlag.HasBuffer
-    return
-  }
   const bounce = (io.bounce ??= new Bounce(io))
   const { iov } = bounce
   iov.buf = buffer.buf

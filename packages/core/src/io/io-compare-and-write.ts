@@ -4,7 +4,7 @@ import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { LbaRange } from '../lba-range/lba-range.js'
 import { lockLbaRange, unlockLbaRange } from '../lba-range/lba-range-lock.js'
 import { IoPhase, type BdevIo } from './bdev-io.js'
-import { takeChild } from './io-emulate.js'
+import { takeChild } from './io-split.js'
 import { finishLater, finishParentLater, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
 

@@ -3,8 +3,8 @@
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, type BdevIo } from './bdev-io.js'
 import { waitForBuffer } from './io-buffer.js'
+import { takeChild } from './io-split.js'
 import { finishParentLater, submitIo } from './io-submit.js'
-import { takeChild } from './io-emulate.js'
 import { queueIoWaiter } from './io-wait.js'
 import type { PoolBuffer } from './iobuf.js'
 

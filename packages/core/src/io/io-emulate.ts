@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import type { DmaBuffer } from '@bdevkit/module-sdk'
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
-import { CHILDREN_IN_FLIGHT } from '../limits.js'
-import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
+import { IoFlag, type BdevIo } from './bdev-io.js'
 import { waitForBuffer } from './io-buffer.js'
 import type { PoolBuffer } from './iobuf.js'
 import { startCompareAndWrite } from './io-compare-and-write.js'
 import { startCopy } from './io-copy.js'
 import { extOf, isSeek } from './io-ext.js'
+import { pieceOf, startParts, takeChild, type SplitParts } from './io-split.js'
 import { finishLater, submitAdmitted, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
 
@@ -32,73 +31,25 @@ export function emulateIo(io: BdevIo): void {
 }
 
 /** A WRITE_ZEROES as writes from the host's buffer of zeroes. */
-interface WriteZeroesParts {
-  nextBlock: number
-  leftBlocks: number
-  outstanding: number
-  status: number
-}
-
 function startWriteZeroes(io: BdevIo): void {
-  const parts: WriteZeroesParts = { nextBlock: io.offsetBlocks, leftBlocks: io.numBlocks, outstanding: 0, status: IoStatus.Success }
-  io.parts = parts
-  sendZeroes(io)
+  const { limits, writeUnitSizeBlocks } = io.bdev
+  startParts(io, fillZeroes, limits.maxWriteZeroesBlocks || writeUnitSizeBlocks)
 }
 
-function sendZeroes(io: BdevIo): void {
-  const parts = io.parts as WriteZeroesParts
-  const bdev = io.bdev
-  const zeroes = bdev.host.zeroBuffer()
-  const unit = bdev.writeUnitSizeBlocks
-  const most = Math.max(unit, Math.floor(zeroes.len / bdev.blockSizeBytes / unit) * unit)
-  while (parts.leftBlocks > 0 && parts.outstanding < CHILDREN_IN_FLIGHT && parts.status === IoStatus.Success) {
-    const child = takeChild(io)
-    if (child === null) {
-      if (parts.outstanding === 0) queueIoWaiter(io.ch.thread, { fn: sendZeroes, arg: io, next: null, parent: null }, true)
-      return
-    }
-    const blocks = Math.min(parts.leftBlocks, most)
-    const lengthBytes = blocks * bdev.blockSizeBytes
-    if (lengthBytes > zeroes.len) {
-      // One block, or one unit of writing, is larger than the buffer: it is written from it several times over.
-      child.iovs = zeroIovs(zeroes, lengthBytes)
-      child.iovCnt = child.iovs.length
-    } else {
-      const iov = child.own[0]!
-      iov.buf = zeroes.buf
-      iov.off = zeroes.off
-      iov.len = lengthBytes
-    }
-    child.type = IoType.Write
-    child.offsetBlocks = parts.nextBlock
-    child.numBlocks = blocks
-    child.cb = zeroesWritten
-    parts.nextBlock += blocks
-    parts.leftBlocks -= blocks
-    parts.outstanding++
-    submitIo(child)
+function fillZeroes(io: BdevIo, parts: SplitParts, child: BdevIo): number {
+  const zeroes = io.bdev.host.zeroBuffer()
+  child.type = IoType.Write
+  child.numBlocks = Math.min(parts.leftBlocks, parts.stepBlocks)
+  let count = 0
+  // One block, or one unit of writing, may be larger than the buffer: it is written from it several times over.
+  for (let left = child.numBlocks * io.bdev.blockSizeBytes; left > 0; left -= zeroes.len) {
+    const iov = pieceOf(child.own, count++)
+    iov.buf = zeroes.buf
+    iov.off = zeroes.off
+    iov.len = Math.min(left, zeroes.len)
   }
-}
-
-function zeroIovs(zeroes: DmaBuffer, lengthBytes: number): Iov[] {
-  const iovs: Iov[] = []
-  for (let left = lengthBytes; left > 0; left -= zeroes.len) iovs.push(new Iov(zeroes.buf, zeroes.off, Math.min(left, zeroes.len)))
-  return iovs
-}
-
-function zeroesWritten(child: BdevIo, success: boolean, io: BdevIo): void {
-  const parts = io.parts as WriteZeroesParts
-  parts.outstanding--
-  if (!success && parts.status === IoStatus.Success) {
-    parts.status = child.status
-    io.copyDetails(child)
-  }
-  child.free()
-  if (parts.status === IoStatus.Success && parts.leftBlocks > 0) sendZeroes(io)
-  else if (parts.outstanding === 0) {
-    io.parts = null
-    finishLater(io, parts.status)
-  }
+  child.iovCnt = count
+  return 1
 }
 
 /** A COMPARE as reads into one buffer of the pool. */
@@ -184,16 +135,4 @@ function sameData(child: BdevIo, io: BdevIo, { buffer, doneBlocks }: ComparePart
     left -= length
   }
   return true
-}
-
-/** A child on the same channel, its argument the parent and its buffer its own element; `null` where no I/O is left. */
-export function takeChild(io: BdevIo): BdevIo | null {
-  const child = io.ch.pool.take()
-  if (child === null) return null
-  child.channel = io.channel
-  child.iovs = child.own
-  child.iovCnt = 1
-  child.status = IoStatus.Pending
-  child.cbArg = io
-  return child
 }

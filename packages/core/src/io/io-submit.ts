@@ -8,6 +8,7 @@ import { submitLimited } from '../qos/qos.js'
 import { finishIo, finishParent } from './io-complete.js'
 import { emulateIo } from './io-emulate.js'
 import { startReset } from './io-reset.js'
+import { isSplitChild, shouldSplit, splitIo } from './io-split.js'
 import { shadowBuffers } from './io-strict.js'
 
 /** The one way down: a filled-in I/O enters its channel. Its callback follows, never before this has returned. */
@@ -51,8 +52,18 @@ export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
     finishLater(io, IoStatus.Aborted)
     return
   }
+  const { limits } = ch.bdev
+  if ((limits.splitTypes & (1 << type)) !== 0 && !isSplitChild(io) && shouldSplit(io)) {
+    splitIo(io)
+    return
+  }
   if ((ch.bdev.supportedTypes & (1 << type)) === 0) {
     emulateIo(io)
+    return
+  }
+  if (limits.splitOnWriteUnit && type === IoType.Write && io.numBlocks < ch.bdev.writeUnitSizeBlocks) {
+    ch.bdev.host.log.warn(`WRITE of ${io.numBlocks} block(s) at ${io.offsetBlocks} on bdev "${ch.bdev.name}": wanted whole units of ${ch.bdev.writeUnitSizeBlocks} blocks; it fails`)
+    finishLater(io, IoStatus.Failed)
     return
   }
   if ((ch.flags & ChannelFlag.Qos) !== 0) submitLimited(ch, io)
