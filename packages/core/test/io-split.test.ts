@@ -5,7 +5,7 @@ import { resolveLimits } from '../src/bdev/bdev-limits.js'
 import { shouldSplit } from '../src/io/io-split.js'
 import { bdevStat, statJson, type BdevIo as CoreBdevIo } from '../src/index.js'
 import type { FakeDisk } from './support/fake-bdev.js'
-import { codeOf, NOTHING_IN_USE, read, submit, write } from './support/harness.js'
+import { codeOf, NOTHING_IN_USE, read, submit, write, type Opened } from './support/harness.js'
 import { range, repeat, splitRig } from './support/split-rig.js'
 
 // Tests with names in snake case ask what SPDK's test of that name asks (test/unit/lib/bdev/bdev.c/bdev_ut.c).
@@ -351,6 +351,54 @@ describe.each([
     disk.completeAll()
     expect(done).toMatchObject({ calls: 1, success: true })
     expect(children()).toHaveLength(15)
+  })
+})
+
+describe('bdev_copy_split_test', () => {
+  const COPIES = [IoType.Read, IoType.Write, IoType.Copy]
+  const copy = (at: Opened, dst: number, src: number, blocks: number) => submit((cb, result) => at.channel.copyBlocks(dst, src, blocks, cb, result))
+
+  test('is one within the limit, two beyond it, each with its source', async () => {
+    const { disk, at, children, drain } = await splitRig({ types: COPIES, maxCopyBlocks: 16 })
+    const sources: number[] = []
+    const { submit: serve } = disk
+    disk.submit = io => {
+      sources.push(io.srcOffsetBlocks)
+      return serve!(io, disk)
+    }
+    disk.data.set(new Uint8Array(48 * 512).map((_, i) => i / 512))
+    copy(at, 100, 0, 16)
+    copy(at, 200, 3, 32)
+    drain()
+    expect(children().map(child => child.split(' ')[1])).toEqual(['100+16', '200+16', '216+16'])
+    expect(sources).toEqual([0, 3, 19])
+    expect(disk.data.slice(200 * 512, 232 * 512)).toEqual(disk.data.slice(3 * 512, 35 * 512))
+  })
+
+  test('fifteen children go by eight and seven', async () => {
+    const { disk, at } = await splitRig({ types: COPIES, maxCopyBlocks: 16, hold: true })
+    const done = copy(at, 1000, 0, 15 * 16)
+    expect(disk.held).toHaveLength(8)
+    disk.completeAll()
+    expect(disk.held).toHaveLength(7)
+    disk.completeAll()
+    expect(done.success).toBe(true)
+  })
+
+  test.each([
+    ['forward', 0, 5],
+    ['backward', 5, 0],
+  ])('ranges that overlap are copied %s, one piece at a time', async (_what, dst, src) => {
+    const { disk, at } = await splitRig({ types: COPIES, maxCopyBlocks: 8, hold: true })
+    disk.data.set(new Uint8Array(64 * 512).map((_, i) => i / 512))
+    const expected = disk.data.slice(src * 512, (src + 40) * 512)
+    const done = copy(at, dst, src, 40)
+    for (let i = 0; i < 5; i++) {
+      expect(disk.held).toHaveLength(1)
+      disk.complete()
+    }
+    expect(done.success).toBe(true)
+    expect(disk.data.slice(dst * 512, (dst + 40) * 512)).toEqual(expected)
   })
 })
 
