@@ -60,7 +60,10 @@ export interface BdevLimits {
   maxNumSegments?: number
   /** Length of a READ or WRITE, in blocks. With `requiredAlignmentBytes` above 1 it is lowered to what a large buffer of `Iobuf` holds. */
   maxRwSizeBlocks?: number
-  /** Length of one segment of an UNMAP, in blocks. An UNMAP has one range of up to `maxUnmapBlocks * maxUnmapSegments` blocks; none is split unless both are set. */
+  /**
+   * Length of one segment of an UNMAP, in blocks. An UNMAP has one range of up to `maxUnmapBlocks * maxUnmapSegments` blocks;
+   * none is split unless both are set.
+   */
   maxUnmapBlocks?: number
   /** Segments of an UNMAP. */
   maxUnmapSegments?: number
