@@ -37,6 +37,7 @@ describe('bdev modules', () => {
     expect(status).toBe(0)
     const { modules, refused } = JSON.parse(stdout) as Listing
     expect(modules.map(({ name, packageName, origin }) => [name, packageName, origin])).toEqual([
+      ['aio', '@bdevkit/modules-aio', 'builtin'],
       ['crypto', '@bdevkit/modules-crypto', 'builtin'],
       ['delay', '@bdevkit/modules-delay', 'builtin'],
       ['error', '@bdevkit/modules-error', 'builtin'],

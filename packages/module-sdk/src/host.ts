@@ -2,6 +2,7 @@
 import type { ClaimType, IoType } from './constants.js'
 import type { Bdev, BdevDesc, BdevGeometry, BdevSpec, DescChannel, MediaEvent, OpenAsyncOptions, OpenOptions } from './bdev.js'
 import type { Accel, Dma, Iobuf, Iov } from './dma.js'
+import type { Offload } from './offload.js'
 import type { PartBase, PartBaseSpec } from './part.js'
 import type { RpcCall } from './rpc.js'
 import type { IoDevice, IoDeviceSpec, Thread } from './thread.js'
@@ -101,6 +102,8 @@ export interface BdevHost {
   readonly dma: Dma
   /** Pooled buffers that can be waited for. */
   readonly iobuf: Iobuf
+  /** Work that blocks, on I/O workers. */
+  readonly offload: Offload
   /** The thread that the control plane runs on. */
   readonly appThread: Thread
   /** The current thread; the app thread where none is. */

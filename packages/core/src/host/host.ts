@@ -19,6 +19,7 @@ import { IO_CACHE_SIZE, IO_POOL_SIZE, ZERO_BUFFER_BYTES } from '../limits.js'
 import { consoleSink, createLogger, describeThrown, type LogSink } from '../log.js'
 import { finishModules, initModules } from '../module/module-lifecycle.js'
 import { checkContract, ModuleRecord } from '../module/module-record.js'
+import { Offload } from '../offload/offload.js'
 import { qosConfigJson } from '../qos/qos-control.js'
 import { SDK_VERSION } from '../sdk-version.js'
 import { histogramConfigJson } from '../stat/histogram-control.js'
@@ -109,6 +110,8 @@ export class Host {
   readonly dma: Dma
   /** Buffers for I/O. */
   readonly iobuf: Iobuf
+  /** Blocking work of modules, on I/O workers. */
+  readonly offload: Offload
   readonly registry = new BdevRegistry()
   readonly examine: Examine
   readonly waits: Waits
@@ -154,6 +157,7 @@ export class Host {
     this.keys = this.accel.keys
     this.dma = createDma(this.heap)
     this.iobuf = new Iobuf(this)
+    this.offload = new Offload(this)
     this.appThread = this.createThread('app_thread')
   }
 
@@ -253,6 +257,7 @@ export class Host {
     this.asyncOpens.cancelAll()
     await this.#initialised
     await finishModules(this)
+    await this.offload.close()
     const left = leaksOf(this)
     if (left.length > 0) this.log.error(`finish: still in use: ${left.join(', ')}`)
     this.reactor.stop()

@@ -36,6 +36,7 @@ export class ModuleHost implements BdevHost {
   get accel() { return this.#host.accel }
   get dma() { return this.#host.dma }
   get iobuf() { return this.#host.iobuf }
+  get offload() { return this.#host.offload }
   get appThread() { return this.#host.appThread }
 
   currentThread() {
