@@ -4,7 +4,7 @@ import { Dif } from './dif.js'
 import { ForeignBuffers, refuseShortIovs } from './foreign.js'
 import { kernelsOf } from './heap.js'
 import type { DmaHeap } from './heap.js'
-import { CRC16_TABLES, CRC32C_TABLES, RESERVED_BYTES } from './layout.js'
+import { CRC16_TABLES, CRC32C_TABLES, GF_TABLES, RESERVED_BYTES } from './layout.js'
 import type { Kernels } from './wasm.js'
 
 /** An element of a scatter-gather list: `len` bytes at offset `off` of `buf`. Made once and reused. */
@@ -13,6 +13,9 @@ export interface Iov {
   off: number
   len: number
 }
+
+/** Parities are made piece by piece, so that both stay in the processor's first cache while the sources pass. */
+const PARITY_PIECE_BYTES = 8192
 
 /** Where a CRC-32C starts: `crc32cFinal(accel.crc32c(CRC32C_INITIAL, buf, off, len))` is the checksum of RFC 3720. */
 export const CRC32C_INITIAL = 0xffff_ffff
@@ -98,16 +101,12 @@ export class Accel {
    */
   xorInto(dst: Uint8Array, dstOff: number, sources: readonly Iov[], count: number, lengthBytes: number): void {
     const u8 = this.u8
-    if (!(count >= 1 && count <= sources.length)) {
-      throw new RangeError(`accel.xorInto: wanted a count of 1 to ${sources.length} sources, found ${count}`)
-    }
+    this.checkSources('xorInto', sources, count, lengthBytes)
     this.foreign.check('xorInto', 'destination', dst, dstOff, lengthBytes)
     let allInHeap = dst === u8
     let own = -1
     for (let i = 0; i < count; i++) {
       const s = sources[i]!
-      this.foreign.check('xorInto', 'source', s.buf, s.off, lengthBytes)
-      if (!(s.len >= lengthBytes)) refuseShortIovs('xorInto', lengthBytes, lengthBytes - s.len, 1)
       if (s.buf !== u8) allInHeap = false
       if (s.buf === dst && s.off === dstOff) own = i
     }
@@ -122,6 +121,47 @@ export class Accel {
     for (let i = 1; i < count; i++) {
       const s = sources[(first + i) % count]!
       this.xor(dst, dstOff, s.buf, s.off, lengthBytes)
+    }
+  }
+
+  /**
+   * Both parities of RAID-6 over the first `count` sources: p = s0 ^ s1 ^ … and q = s0 ^ 2·s1 ^ 4·s2 ^ …, products in
+   * GF(2^8) with the polynomial 0x11d (H. P. Anvin, "The mathematics of RAID-6"). No source overlaps p or q.
+   * @throws RangeError also when `count` is below 1, or a source is shorter than `lengthBytes`.
+   */
+  pqInto(p: Uint8Array, pOff: number, q: Uint8Array, qOff: number, sources: readonly Iov[], count: number, lengthBytes: number): void {
+    this.foreign.check('pqInto', 'first parity', p, pOff, lengthBytes)
+    this.foreign.check('pqInto', 'second parity', q, qOff, lengthBytes)
+    this.checkSources('pqInto', sources, count, lengthBytes)
+    const u8 = this.u8
+    for (let done = 0; done < lengthBytes; done += PARITY_PIECE_BYTES) {
+      const n = lengthBytes - done < PARITY_PIECE_BYTES ? lengthBytes - done : PARITY_PIECE_BYTES
+      const last = sources[count - 1]!
+      this.copy(p, pOff + done, last.buf, last.off + done, n)
+      this.copy(q, qOff + done, last.buf, last.off + done, n)
+      for (let i = count - 2; i >= 0; i--) {
+        const s = sources[i]!
+        if (s.buf === u8 && p === u8 && q === u8) {
+          this.kernels.gfParities(pOff + done, qOff + done, s.off + done, n)
+        } else {
+          this.xor(p, pOff + done, s.buf, s.off + done, n)
+          this.foreign.gfDoubleXor(q, qOff + done, s.buf, s.off + done, n)
+        }
+      }
+    }
+  }
+
+  /**
+   * dst ^= c·src, the product in GF(2^8) with the polynomial 0x11d; `c` is a byte. The ranges are the same one or do not
+   * overlap.
+   * @throws RangeError also when `c` is no byte.
+   */
+  gfMulXor(dst: Uint8Array, dstOff: number, src: Uint8Array, srcOff: number, c: number, lengthBytes: number): void {
+    if (!(Number.isInteger(c) && c >= 0 && c <= 255)) throw new RangeError(`accel.gfMulXor: wanted a constant from 0 to 255, found ${c}`)
+    if (this.inHeap(dst, dstOff, lengthBytes) && this.inHeap(src, srcOff, lengthBytes)) {
+      this.kernels.gfMulXor(GF_TABLES, dstOff, srcOff, c, lengthBytes)
+    } else {
+      this.foreign.gfMulXor(dst, dstOff, src, srcOff, c, lengthBytes)
     }
   }
 
@@ -210,6 +250,17 @@ export class Accel {
   /** @throws RangeError unless the range is one that a caller may use. @internal */
   checkRange(call: string, which: string, buf: Uint8Array, off: number, lengthBytes: number): void {
     this.foreign.check(call, which, buf, off, lengthBytes)
+  }
+
+  private checkSources(call: string, sources: readonly Iov[], count: number, lengthBytes: number): void {
+    if (!(count >= 1 && count <= sources.length)) {
+      throw new RangeError(`accel.${call}: wanted a count of 1 to ${sources.length} sources, found ${count}`)
+    }
+    for (let i = 0; i < count; i++) {
+      const s = sources[i]!
+      this.foreign.check(call, 'source', s.buf, s.off, lengthBytes)
+      if (!(s.len >= lengthBytes)) refuseShortIovs(call, lengthBytes, lengthBytes - s.len, 1)
+    }
   }
 
   /** Whether a range may go to a kernel as it is; NaN may not. */

@@ -2,7 +2,7 @@
 // Off the fast path: buffers outside memory 0, and ranges that do not fit. A buffer that a kernel needs is staged, that
 // is copied through the heap's own page in pieces. Every function checks its ranges first and then touches the bytes, so
 // a refused call has changed nothing.
-import { CRC16_TABLES, CRC32C_TABLES, CRC64_TABLES, RESERVED_BYTES, STAGE_A, STAGE_B, STAGE_BYTES } from './layout.js'
+import { CRC16_TABLES, CRC32C_TABLES, CRC64_TABLES, GF_TABLES, RESERVED_BYTES, STAGE_A, STAGE_B, STAGE_BYTES } from './layout.js'
 import * as reference from './reference.js'
 import type { Kernels } from './wasm.js'
 
@@ -58,7 +58,27 @@ export class ForeignBuffers {
       const n = Math.min(STAGE_BYTES, lengthBytes - done)
       const d = this.stage(STAGE_A, dst, dstOff + done, n)
       this.kernels.xor2(d, d, this.stage(STAGE_B, src, srcOff + done, n), n)
-      if (dst !== this.u8) dst.set(this.u8.subarray(d, d + n), dstOff + done)
+      this.unstage(d, dst, dstOff + done, n)
+    }
+  }
+
+  gfDoubleXor(q: Uint8Array, qOff: number, src: Uint8Array, srcOff: number, lengthBytes: number): void {
+    for (let done = 0; done < lengthBytes; done += STAGE_BYTES) {
+      const n = Math.min(STAGE_BYTES, lengthBytes - done)
+      const d = this.stage(STAGE_A, q, qOff + done, n)
+      this.kernels.gfDoubleXor(d, this.stage(STAGE_B, src, srcOff + done, n), n)
+      this.unstage(d, q, qOff + done, n)
+    }
+  }
+
+  gfMulXor(dst: Uint8Array, dstOff: number, src: Uint8Array, srcOff: number, c: number, lengthBytes: number): void {
+    this.check('gfMulXor', 'destination', dst, dstOff, lengthBytes)
+    this.check('gfMulXor', 'source', src, srcOff, lengthBytes)
+    for (let done = 0; done < lengthBytes; done += STAGE_BYTES) {
+      const n = Math.min(STAGE_BYTES, lengthBytes - done)
+      const d = this.stage(STAGE_A, dst, dstOff + done, n)
+      this.kernels.gfMulXor(GF_TABLES, d, this.stage(STAGE_B, src, srcOff + done, n), c, n)
+      this.unstage(d, dst, dstOff + done, n)
     }
   }
 
@@ -118,6 +138,11 @@ export class ForeignBuffers {
     if (buf === this.u8) return off
     this.u8.set(buf.subarray(off, off + lengthBytes), area)
     return area
+  }
+
+  /** Takes a staged result back to where it belongs. */
+  private unstage(at: number, buf: Uint8Array, off: number, lengthBytes: number): void {
+    if (buf !== this.u8) buf.set(this.u8.subarray(at, at + lengthBytes), off)
   }
 }
 

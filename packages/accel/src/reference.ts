@@ -40,6 +40,31 @@ export function xorInto(
   }
 }
 
+/** The product in GF(2^8), polynomial 0x11d, bit by bit. */
+export function gfMul(a: number, b: number): number {
+  let product = 0
+  for (let power = a; b > 0; b >>= 1) {
+    if (b & 1) product ^= power
+    power = power & 0x80 ? (power << 1) ^ 0x11d : power << 1
+  }
+  return product
+}
+
+export function gfMulXor(dst: Uint8Array, dstOff: number, src: Uint8Array, srcOff: number, c: number, lengthBytes: number): void {
+  for (let i = 0; i < lengthBytes; i++) dst[dstOff + i]! ^= gfMul(src[srcOff + i]!, c)
+}
+
+/** The second parity: source i times 2 to the power of i. */
+export function qInto(dst: Uint8Array, dstOff: number, sources: readonly Iov[], count: number, lengthBytes: number): void {
+  for (let i = 0; i < lengthBytes; i++) {
+    let sum = 0
+    for (let k = 0, coefficient = 1; k < count; k++, coefficient = gfMul(coefficient, 2)) {
+      sum ^= gfMul(sources[k]!.buf[sources[k]!.off + i]!, coefficient)
+    }
+    dst[dstOff + i] = sum
+  }
+}
+
 /** Bit by bit, straight from the definition: reflected polynomial 0x82f63b78, no inversion before or after. */
 export function crc32c(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number {
   let crc = seed

@@ -18,6 +18,9 @@ export interface Kernels {
   xor2(dst: number, a: number, b: number, n: number): void
   xor3(dst: number, a: number, b: number, c: number, n: number): void
   xor4(dst: number, a: number, b: number, c: number, e: number, n: number): void
+  gfDoubleXor(q: number, d: number, n: number): void
+  gfParities(p: number, q: number, d: number, n: number): void
+  gfMulXor(tables: number, dst: number, src: number, c: number, n: number): void
   crc32cInit(tables: number): void
   crc32c(tables: number, crc: number, p: number, n: number): number
   crc16(tables: number, crc: number, p: number, n: number): number

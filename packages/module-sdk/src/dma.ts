@@ -88,6 +88,13 @@ export interface Accel {
   xor(dst: Uint8Array, dstOff: number, src: Uint8Array, srcOff: number, lengthBytes: number): void
   /** dst = sources[0] ^ … ^ sources[count-1], `lengthBytes` of each. */
   xorInto(dst: Uint8Array, dstOff: number, sources: readonly Iov[], count: number, lengthBytes: number): void
+  /**
+   * Both parities of RAID-6: p = sources[0] ^ sources[1] ^ …, q = sources[0] ^ 2·sources[1] ^ 4·sources[2] ^ …, `lengthBytes`
+   * of each, products in GF(2^8) with the polynomial 0x11d. No source overlaps p or q.
+   */
+  pqInto(p: Uint8Array, pOff: number, q: Uint8Array, qOff: number, sources: readonly Iov[], count: number, lengthBytes: number): void
+  /** dst ^= c·src in the same field; `c` is a byte. */
+  gfMulXor(dst: Uint8Array, dstOff: number, src: Uint8Array, srcOff: number, c: number, lengthBytes: number): void
   /** CRC-32C update of `seed`; neither argument nor result is inverted. */
   crc32c(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number
   /** Scatters `lengthBytes` of `src` over the first `iovCnt` elements. */

@@ -132,5 +132,6 @@ export function xor4(dst: usize, a: usize, b: usize, c: usize, e: usize, n: usiz
 export * from './crc16'
 export * from './crc32c'
 export * from './crc64'
+export * from './gf256'
 export * from './guard'
 export * from './xts'
