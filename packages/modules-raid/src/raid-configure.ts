@@ -86,6 +86,7 @@ async function admitMember(raid: RaidBdev, member: RaidMember): Promise<void> {
 /** Every member that is expected is there. */
 async function goOnline(raid: RaidBdev): Promise<void> {
   const { host, level } = raid
+  const failed: number[] = []
   raid.stripSizeBlocks = (raid.stripSizeKb * 1024) / raid.blockSizeBytes
   if (level.striped && !(Number.isInteger(raid.stripSizeBlocks) && raid.stripSizeBlocks > 0)) {
     throw new BdevError('EINVAL', `${raid.who}: a strip of ${raid.stripSizeKb} KiB is no whole number of ${raid.blockSizeBytes}-byte blocks; make it larger`)
@@ -94,7 +95,8 @@ async function goOnline(raid: RaidBdev): Promise<void> {
   if (raid.superblockEnabled) {
     if (raid.superblock === null) raid.superblock = newSuperblock(raid, layout.numBlocks)
     else checkSuperblock(raid, raid.superblock, layout.numBlocks)
-    if (!(await saveSuperblock(raid))) throw new BdevError('EIO', `${raid.who}: the superblock could not be written to any base bdev; the log says why`)
+    const saved = await saveSuperblock(raid, failed)
+    if (!saved || failed.length > raid.maxMissing) throw new BdevError('EIO', `${raid.who}: the superblock could not be written to ${failed.length} base bdev(s); the log says why`)
   }
   for (const member of raid.members) raid.dataOffsets[member.slot] = member.dataOffsetBlocks
   raid.device = host.registerIoDevice<RaidChannel>({
@@ -128,6 +130,7 @@ async function goOnline(raid: RaidBdev): Promise<void> {
     await device.unregister()
     throw thrown
   }
+  if (failed.length > 0) void raid.failMembers(failed)
 }
 
 /** Opens the channels of the members. A throw gives back what was opened. */
@@ -175,14 +178,13 @@ function checkSuperblock(raid: RaidBdev, superblock: Superblock, numBlocks: numb
 
 /**
  * Writes the superblock, one number on, to every member that takes part. Answers whether a member whose data is good has it.
- * A member that refuses it leaves the array, where that can do without.
+ * One that refuses it is added to `failed`, and leaves the array where that is online and can do without.
  */
-export async function saveSuperblock(raid: RaidBdev): Promise<boolean> {
+export async function saveSuperblock(raid: RaidBdev, failed: number[] = []): Promise<boolean> {
   const superblock = raid.superblock!
   superblock.seqNumber++
   const bytes = encodeSuperblock(superblock)
   let saved = false
-  const failed: number[] = []
   await Promise.all(raid.members.filter(member => member.configured && member.leaving === null).map(async member => {
     try {
       await writeSuperblock(member.leg!, bytes)
@@ -237,10 +239,14 @@ export async function rebuildDone(raid: RaidBdev, member: RaidMember): Promise<v
     entry.uuid = member.uuid!
     entry.dataOffsetBlocks = member.dataOffsetBlocks
   }
+  if (raid.superblock !== null && !(await saveSuperblock(raid))) {
+    if (entry !== undefined) entry.state = EntryState.Missing
+    raid.host.log.error(`${raid.who}: bdev "${member.name}" is rebuilt, but that could not be written down; it leaves again`)
+    return
+  }
   member.target = false
   await raid.device!.forEachChannel(ch => {
     const leg = ch.writeLegs[member.slot]
     if (leg !== null) ch.admit(member.slot, leg, true)
   })
-  if (raid.superblock !== null) await saveSuperblock(raid)
 }

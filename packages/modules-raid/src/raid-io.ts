@@ -83,11 +83,11 @@ export function legSent(io: BdevIo<RaidIo>, leg: DescChannel, rc: number): boole
   return true
 }
 
-/** Remembers that the member in `slot` has failed this I/O. */
+/** Remembers that the member in `slot`, -1 for one that has left meanwhile, has failed this I/O. */
 export function legFailed(own: RaidIo, slot: number, status: number): void {
   if (own.status === IoStatus.Success) own.status = status
   // Aborted by a reset of the array: the member is not to blame.
-  if (slot < 0 || (status === IoStatus.Aborted && own.ch.raid.resets > 0)) return
+  if (slot >= 0 && status === IoStatus.Aborted && own.ch.raid.resets > 0) return
   if (own.failed === null) own.failed = [slot] // cold: a failure
   else own.failed.push(slot)
 }

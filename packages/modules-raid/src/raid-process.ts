@@ -2,7 +2,7 @@
 // What goes on in the background: a member is rebuilt, and single ranges are repaired.
 import { BdevError, PollerRc } from '@bdevkit/module-sdk'
 import type { DescChannel, DmaBuffer, JsonObject, Poller } from '@bdevkit/module-sdk'
-import { readBase, writeBase } from './base-io.js'
+import { flushBase, readBase, writeBase } from './base-io.js'
 import type { RaidBdev } from './raid-bdev.js'
 import { rebuildDone } from './raid-configure.js'
 import type { RaidMember } from './raid-member.js'
@@ -69,6 +69,13 @@ export class RebuildJob {
     const { leg, dataOffsetBlocks, name } = this.target
     if (leg === null) throw new BdevError('ENODEV', `${this.raid.who}: bdev "${name}" is gone`)
     await writeBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks)
+  }
+
+  /** Makes what was written to the target last. @throws BdevError EIO. */
+  async flushTarget(): Promise<void> {
+    const { leg, name } = this.target
+    if (leg === null) throw new BdevError('ENODEV', `${this.raid.who}: bdev "${name}" is gone`)
+    await flushBase(leg)
   }
 
   /** Gives the memory back. */
@@ -224,6 +231,8 @@ export class Rebuild {
       this.offsetBlocks += numBlocks
       this.#show()
     }
+    // Before the superblock calls it good, it is: host I/O may have been flushed when it was not there.
+    if (!this.#stopping) await this.#job.flushTarget()
   }
 
   /** Whole units of the level, one at least. */
@@ -259,11 +268,11 @@ export class Rebuild {
 
   async #conclude(failure: unknown): Promise<void> {
     const { raid, target } = this
-    if (raid.rebuild !== this) return
+    const goesOn = raid.state === 'online' && target.leaving === null
+    if (goesOn && failure === undefined && !this.#stopping) await rebuildDone(raid, target)
     raid.rebuild = null
-    if (raid.state !== 'online' || target.leaving !== null) return
-    if (failure === undefined && !this.#stopping) {
-      await rebuildDone(raid, target)
+    if (!goesOn) return
+    if (!target.target) {
       raid.module.notice(raid, `has rebuilt base bdev "${target.name}" in slot ${target.slot}; ${raid.numDiscovered} of ${raid.members.length} members take part`)
     } else {
       raid.host.log.error(`${raid.who}: the rebuild onto bdev "${target.name}" ended at block ${this.offsetBlocks}: ${failure === undefined ? 'it was stopped' : (failure as Error).message}`)
@@ -316,6 +325,7 @@ export class Repairs {
       try {
         if (member.inSync && raid.state === 'online') {
           await makeAnew(job, one.offsetBlocks, one.numBlocks)
+          await job.flushTarget()
           raid.host.log.warn(`${where}; they were written anew from the others`)
         }
       } catch (thrown) {

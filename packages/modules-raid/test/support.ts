@@ -51,6 +51,16 @@ export class Disk {
   }
 }
 
+/** What `bdev_raid_get_bdevs` answers, as far as tests look at it. */
+export interface RaidInfo {
+  readonly name: string
+  readonly state: string
+  readonly num_base_bdevs_discovered: number
+  readonly num_base_bdevs_operational: number
+  readonly process?: { readonly target: string; readonly paused?: boolean; readonly progress: { readonly blocks: number; readonly percent: number } }
+  readonly base_bdevs_list: readonly { readonly name: string | null; readonly uuid: string; readonly is_configured: boolean; readonly data_offset: number }[]
+}
+
 const SERVED: readonly number[] = [IoType.Read, IoType.Write, IoType.Unmap, IoType.Flush, IoType.Reset, IoType.WriteZeroes]
 
 export class Rig {
@@ -116,6 +126,12 @@ export class Rig {
       name: 'Raid0', raid_level: level, ...strip, base_bdevs: disks.map(disk => (typeof disk === 'string' ? disk : disk.name)), ...params,
     })
     await this.host.waitForExamine()
+  }
+
+  /** As `bdev_raid_get_bdevs` has an array. */
+  raidInfo(name = 'Raid0'): RaidInfo | undefined {
+    const handlers = this.host.modules.find(module => module.name === 'raid')!.instance.handlers as { bdev_raid_get_bdevs(p: object): RaidInfo[] }
+    return handlers.bdev_raid_get_bdevs({ category: 'all' }).find(one => one.name === name)
   }
 
   async info(name = 'Raid0'): Promise<JsonObject | undefined> {

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Sequence, type ModelLevel } from './model.js'
+import { Rig } from './support.js'
+
+/** The levels under the model: a new level is one more line. */
+export const modelLevels: readonly ModelLevel[] = [
+  { level: 'raid1', numMembers: 2, maxMissing: 1, params: {}, writeUnitBlocks: 1, writeHole: false },
+  { level: 'raid1', numMembers: 3, maxMissing: 2, params: {}, writeUnitBlocks: 1, writeHole: false },
+]
+
+/** Sequences of one host: what one leaves behind the next one meets. */
+const PER_HOST = 25
+
+/**
+ * Runs `count` sequences, fewer where `limitMs` has passed. A failure names its seed: RAID_MODEL_SEED runs that one alone.
+ * Answers how many were run.
+ */
+export async function runSequences(level: ModelLevel, count: number, limitMs: number): Promise<number> {
+  const only = process.env['RAID_MODEL_SEED']
+  const first = Number(only ?? process.env['RAID_MODEL_FIRST'] ?? 1)
+  const endMs = performance.now() + limitMs
+  let done = 0
+  let rig: Rig | undefined
+  try {
+    for (; done < (only === undefined ? count : 1) && performance.now() < endMs; done++) {
+      rig ??= await Rig.start()
+      const sequence = new Sequence(rig, level, first + done)
+      try {
+        await sequence.run()
+      } catch (thrown) {
+        throw new Error(`${level.level} of ${level.numMembers}, RAID_MODEL_SEED=${first + done}: ${(thrown as Error).message}\n${sequence.story}\nlog:\n${rig.log.slice(-12).join("\n")}`, { cause: thrown })
+      }
+      rig.log.length = 0
+      if ((done + 1) % PER_HOST !== 0) continue
+      await rig.stop()
+      rig = undefined
+    }
+  } finally {
+    await rig?.stop()
+  }
+  return done
+}
