@@ -73,6 +73,8 @@ export class RaidBdev {
   resets = 0
   /** Something was written that a missing member lacks. */
   missedWrites = false
+  /** The superblock's sequence number as it was found; `null` for an array that was created. */
+  assembledSeq: number | null = null
   /** The function table of its level. */
   readonly fn: BdevFnTable<RaidBdev, RaidChannel, RaidIo>
   /** `bdev_raid_delete` was called. */

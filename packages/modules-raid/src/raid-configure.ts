@@ -7,6 +7,7 @@ import { RaidChannel } from './raid-channel.js'
 import { leave, memberEventsOf } from './raid-leave.js'
 import type { RaidMember } from './raid-member.js'
 import { Rebuild } from './raid-process.js'
+import { loadProgress, saveProgress } from './record-io.js'
 import { EntryState, encodeSuperblock, type Superblock } from './superblock.js'
 import { entryOfSlot, loadSuperblock, writeSuperblock } from './superblock-io.js'
 
@@ -211,8 +212,11 @@ async function startRebuild(raid: RaidBdev, member: RaidMember): Promise<void> {
       if (leg === null) throw new BdevError('ENOMEM', `${raid.who}: no channel of base bdev "${member.name}"`)
       ch.admit(member.slot, leg, false)
     })
+    // From here on it misses nothing.
+    const offsetBlocks = await loadProgress(raid, member)
     await nameTarget(raid, member)
-    raid.rebuild = new Rebuild(raid, member)
+    if (offsetBlocks > 0) await saveProgress(raid, member, offsetBlocks)
+    raid.rebuild = new Rebuild(raid, member, offsetBlocks)
   } catch (thrown) {
     host.log.error(`${raid.who}: the rebuild onto bdev "${member.name}" does not start: ${(thrown as Error).message}`)
     await leave(raid, member, EntryState.Missing)

@@ -79,6 +79,7 @@ function raidOf(module: RaidModule, found: Superblock): RaidBdev {
     uuid: found.uuid,
   }))
   raid.superblock = structuredClone(found)
+  raid.assembledSeq = found.seqNumber
   for (const entry of found.entries) {
     const member = raid.members[entry.slot]
     if (entry.state === EntryState.Configured) {

@@ -153,6 +153,7 @@ function sendRanges(io: BdevIo<RaidIo>): void {
     if (range.numBlocks === 0) own.next++
     else if (leg === null) {
       if (ch.raid.maxMissing === 0) own.status = IoStatus.Failed
+      ch.raid.missedWrites = true
       own.next++
     } else {
       const rc = sendRange(io, leg, ch.dataOffsets[own.next] + range.offsetBlocks, range.numBlocks)

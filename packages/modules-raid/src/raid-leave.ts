@@ -66,8 +66,9 @@ export async function leave(raid: RaidBdev, member: RaidMember, state: number): 
   raid.numOperational--
   let recorded = true
   const entry = raid.superblock?.entries.find(one => one.slot === slot)
-  if (entry !== undefined && entry.state === EntryState.Configured) {
-    entry.state = state
+  if (entry !== undefined) {
+    // Also where it was a target, and so not counted: what is on it of its rebuild counts no more.
+    if (entry.state === EntryState.Configured) entry.state = state
     recorded = await saveSuperblock(raid)
   }
   await raid.device.forEachChannel(ch => ch.drop(slot))

@@ -8,7 +8,10 @@ import { rebuildDone } from './raid-configure.js'
 import type { RaidMember } from './raid-member.js'
 import { EntryState } from './superblock.js'
 import { leave } from './raid-leave.js'
+import { saveProgress } from './record-io.js'
 
+/** How often a rebuild writes down how far it has come, in milliseconds. */
+const SAVE_PROGRESS_MS = 1000
 /** Ranges that wait for their repair, at most: beyond, the next read that fails asks again. */
 const REPAIRS_MAX = 64
 
@@ -139,6 +142,7 @@ export class Rebuild {
   /** Continues the loop, where it waits. */
   #wake: (() => void) | null = null
   #dueMs = 0
+  #savedMs: number
   #shownPercent = 0
 
   constructor(raid: RaidBdev, target: RaidMember, offsetBlocks = 0) {
@@ -146,6 +150,7 @@ export class Rebuild {
     this.target = target
     this.offsetBlocks = offsetBlocks
     this.#job = new RebuildJob(raid, target)
+    this.#savedMs = raid.host.nowMs()
     this.#ended = new Promise(resolve => (this.#end = resolve))
     this.#poller = raid.host.appThread.registerPoller(onTimer, this, Infinity, `${raid.name}_rebuild`)
   }
@@ -168,6 +173,7 @@ export class Rebuild {
     }
   }
 
+  /** After the window under way; how far it has come is written down. */
   pause(): void {
     this.#paused = true
   }
@@ -199,7 +205,8 @@ export class Rebuild {
   /** From here to the end. Never rejects. */
   async run(): Promise<void> {
     const { raid, target } = this
-    raid.module.notice(raid, `rebuilds base bdev "${target.name}" in slot ${target.slot}`)
+    const from = this.offsetBlocks === 0 ? '' : `, from block ${this.offsetBlocks} on, where a restart stopped it`
+    raid.module.notice(raid, `rebuilds base bdev "${target.name}" in slot ${target.slot}${from}`)
     let failure: unknown
     try {
       await this.#windows()
@@ -218,6 +225,7 @@ export class Rebuild {
     const { raid } = this
     while (!this.#stopping && this.offsetBlocks < raid.bdev!.numBlocks) {
       if (this.#paused) {
+        await this.#save()
         await this.#wait(Infinity)
         continue
       }
@@ -230,9 +238,17 @@ export class Rebuild {
       await makeAnew(this.#job, this.offsetBlocks, numBlocks)
       this.offsetBlocks += numBlocks
       this.#show()
+      if (raid.host.nowMs() >= this.#savedMs + SAVE_PROGRESS_MS) await this.#save()
     }
     // Before the superblock calls it good, it is: host I/O may have been flushed when it was not there.
     if (!this.#stopping) await this.#job.flushTarget()
+    else if (this.target.leaving === null) await this.#save()
+  }
+
+  /** Writes down how far it has come: after a restart it goes on there. */
+  async #save(): Promise<void> {
+    await saveProgress(this.raid, this.target, this.offsetBlocks)
+    this.#savedMs = this.raid.host.nowMs()
   }
 
   /** Whole units of the level, one at least. */
@@ -255,6 +271,7 @@ export class Rebuild {
     return new Promise(resolve => {
       this.#wake = resolve
       if (dueMs !== Infinity) this.#poller.runAt(dueMs)
+      else if (!this.#paused || this.#stopping) this.wake()
     })
   }
 

@@ -23,7 +23,11 @@ export async function runSequences(level: ModelLevel, count: number, limitMs: nu
   let rig: Rig | undefined
   try {
     for (; done < (only === undefined ? count : 1) && performance.now() < endMs; done++) {
-      rig ??= await Rig.start()
+      if (rig === undefined) {
+        rig = await Rig.start()
+        // So that a rebuild takes several windows.
+        await rig.rpc('bdev_raid_set_options', { process_window_size_kb: 16 })
+      }
       const sequence = new Sequence(rig, level, first + done)
       try {
         await sequence.run()

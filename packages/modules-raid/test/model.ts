@@ -115,6 +115,7 @@ export class Sequence {
     else if (dice < 80) await this.#bringBack()
     else if (dice < 83) await this.#crash()
     else if (dice < 85) this.#badBlock()
+    else if (dice < 89) await this.#pauseOrResume()
     await this.#pump(this.#random(4))
   }
 
@@ -313,6 +314,14 @@ export class Sequence {
       }
       return
     }
+  }
+
+  async #pauseOrResume(): Promise<void> {
+    const process = this.#rig.raidInfo(this.#name)?.process
+    if (process === undefined) return
+    const what = process.paused === true && this.#random(2) === 0 ? 'resume' : 'pause'
+    this.#story.push(`${what} the rebuild of ${process.target} at ${process.progress.blocks}`)
+    await this.#rig.rpc(`bdev_raid_${what}_process`, { name: this.#name })
   }
 
   /** Refused where the array still lets go of it (EPERM), or another one was quicker (EPERM, EBUSY, EEXIST). */
