@@ -63,6 +63,8 @@ export function slotOfFormer(raid: RaidBdev, found: Superblock, bdev: Bdev): Rai
   else if (entry.state !== EntryState.Configured) refuse('EINVAL', `is not an active member (slot ${entry.slot})`)
   member.uuid = entry.uuid
   member.name = null
+  // While it is configuring, the superblock says where the data is; one that is rebuilt is placed anew.
+  if (raid.state === 'configuring') member.dataOffsetBlocks = entry.dataOffsetBlocks
   return member
 }
 

@@ -76,12 +76,16 @@ export class Rig {
     this.host.use(defineBdevModule({ name: 'disks', sdk: '0.1', setup: own => ((this.own = own), { moduleFini: () => this.#device.unregister() }) }))
   }
 
-  static async start(...disks: Disk[]): Promise<Rig> {
-    const rig = new Rig()
-    await rig.host.init()
-    rig.#device = rig.own.registerIoDevice({ name: 'disks', createChannel: () => null })
-    for (const disk of disks) await rig.plug(disk)
-    return rig
+  static start(...disks: Disk[]): Promise<Rig> {
+    return new Rig().begin(...disks)
+  }
+
+  /** Starts it, with disks that are there. */
+  async begin(...disks: Disk[]): Promise<this> {
+    await this.host.init()
+    this.#device = this.own.registerIoDevice({ name: 'disks', createChannel: () => null })
+    for (const disk of disks) await this.plug(disk)
+    return this
   }
 
   /** A disk appears, and is examined. */
