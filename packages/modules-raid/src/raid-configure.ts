@@ -123,7 +123,9 @@ async function goOnline(raid: RaidBdev): Promise<void> {
       numBlocks: layout.numBlocks,
       writeCache: present.some(({ desc }) => desc!.bdev.writeCache),
       optimalIoBoundaryBlocks: layout.splitBoundaryBlocks,
+      splitOnOptimalIoBoundary: layout.splitBoundaryBlocks > 0,
       writeUnitSizeBlocks: layout.writeUnitBlocks,
+      splitOnWriteUnit: layout.writeUnitBlocks > 1,
       lendsReadBuffers: raid.maxMissing === 0 && present.every(({ desc }) => desc!.bdev.lendsReadBuffers),
     })
   } catch (thrown) {

@@ -6,6 +6,9 @@ import { Rig } from './support.js'
 export const modelLevels: readonly ModelLevel[] = [
   { level: 'raid1', numMembers: 2, maxMissing: 1, params: {}, writeUnitBlocks: 1, writeHole: false },
   { level: 'raid1', numMembers: 3, maxMissing: 2, params: {}, writeUnitBlocks: 1, writeHole: false },
+  { level: 'raid5f', numMembers: 4, maxMissing: 1, params: { strip_size_kb: 4 }, writeUnitBlocks: 3, writeHole: true },
+  { level: 'raid0', numMembers: 3, maxMissing: 0, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
+  { level: 'concat', numMembers: 2, maxMissing: 0, params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },
 ]
 
 /** Sequences of one host: what one leaves behind the next one meets. */

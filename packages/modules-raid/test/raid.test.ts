@@ -14,17 +14,12 @@ const withSuperblock = { superblock: true }
 
 async function write(rig: Rig, at: number, data: Uint8Array, name = 'Raid0'): Promise<void> {
   await using disk = await rig.host.open(name, { write: true })
-  const { writeUnitSizeBlocks, optimalIoBoundaryBlocks } = rig.host.bdevByName(name)!
-  const step = Math.max(writeUnitSizeBlocks, optimalIoBoundaryBlocks) * 512
-  for (let from = 0; from < data.length; from += step) await disk.write(data.subarray(from, from + step), at + from)
+  await disk.write(data, at)
 }
 
 async function read(rig: Rig, at: number, lengthBytes: number, name = 'Raid0'): Promise<Uint8Array> {
   await using disk = await rig.host.open(name)
-  const step = (rig.host.bdevByName(name)!.optimalIoBoundaryBlocks || 4096) * 512
-  const pieces: Uint8Array[] = []
-  for (let from = 0; from < lengthBytes; from += step) pieces.push(await disk.read(at + from, Math.min(step, lengthBytes - from)))
-  return Buffer.concat(pieces)
+  return disk.read(at, lengthBytes)
 }
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
