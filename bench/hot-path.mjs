@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w] [IO_BYTES]
 //   KIND: null, malloc; split (into one part), delay0 (0 µs), error (no rule) and crypto (AES-128-XTS; crypto4k: in blocks of 4096
-//   bytes), each on malloc; mirror (on two null bdevs), transform (on a null bdev); LAYERS: passthru bdevs on top. Twelve
+//   bytes), each on malloc; raid0, concat and raid5f on four malloc, raid1 on two; mirror (on two null bdevs), transform (on a null bdev); LAYERS: passthru bdevs on top. Twelve
 //   other module types run first, so that every call site of the framework has seen many shapes. Prints one JSON line
 //   {"iops","ns","gbPerS","bytesPerIo"}; iops counts per second of the main thread on a core; bytesPerIo is what the JavaScript
 //   heap grew by, -1 where a collection hid it.
@@ -14,6 +14,7 @@ import error from '@bdevkit/modules-error'
 import malloc from '@bdevkit/modules-malloc'
 import nullModule from '@bdevkit/modules-null'
 import passthru from '@bdevkit/modules-passthru'
+import raid from '@bdevkit/modules-raid'
 import split from '@bdevkit/modules-split'
 import { loadOutside } from './outside.mjs'
 import { pollute, useGenerated } from './pollute.mjs'
@@ -23,12 +24,12 @@ const IO_BYTES = Number(ioBytes)
 const BLOCK_BYTES = kind === 'crypto4k' ? 4096 : 512
 const DISK_BYTES = 64 << 20
 const BLOCKS = IO_BYTES / BLOCK_BYTES
-const SLOTS = DISK_BYTES / IO_BYTES
+const SLOTS = Math.floor(DISK_BYTES / IO_BYTES)
 const WARM_MS = 350
 
 const host = createHost({ log: (level, source, message) => level === 'error' && console.error(`${source}: ${message}`) })
-for (const module of [nullModule, malloc, passthru, delay, error, split, crypto]) host.use(module)
-const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k'].includes(kind)
+for (const module of [nullModule, malloc, passthru, delay, error, split, crypto, raid]) host.use(module)
+const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'raid0', 'concat', 'raid1', 'raid5f'].includes(kind)
 for (const module of await loadOutside(['mirror', 'transform'])) host.use(module)
 const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
 await host.init()
@@ -50,6 +51,12 @@ if (kind === 'mirror') {
   top = 'EE_base'
 } else if (kind === 'split') {
   ;[top] = await call('bdev_split_create', { base_bdev: 'base', split_count: 1 })
+} else if (kind.startsWith('raid') || kind === 'concat') {
+  const members = kind === 'raid1' ? ['base', 'base1'] : ['base', 'base1', 'base2', 'base3']
+  for (const name of members.slice(1)) await call('bdev_malloc_create', { name, ...size })
+  const strip = kind === 'raid1' ? {} : { strip_size_kb: 64 }
+  await call('bdev_raid_create', { name: 'top', raid_level: kind, base_bdevs: members, ...strip })
+  top = 'top'
 } else if (kind.startsWith('crypto')) {
   host.keys.create({ name: 'key0', cipher: 'AES_XTS', key: '00112233445566778899aabbccddeeff', key2: 'ffeeddccbbaa99887766554433221100' })
   top = await call('bdev_crypto_create', { base_bdev_name: 'base', name: 'top', key_name: 'key0' })
@@ -64,8 +71,10 @@ await pollute(host, generated, 'pollution')
 if (onMalloc) {
   // Memory that was never written is one page of zeroes to the kernel, and always in the cache.
   const disk = await host.open(top, { write: true })
-  const chunk = new Uint8Array(1 << 20).fill(7)
-  for (let at = 0; at < DISK_BYTES; at += chunk.length) await disk.write(chunk, at)
+  const chunk = new Uint8Array(3 << 20).fill(7)
+  const step = 3 << 20 // whole stripes of raid5f, too
+  const end = kind === 'raid5f' ? 21 * step : DISK_BYTES
+  for (let at = 0; at < end; at += step) await disk.write(chunk.subarray(0, Math.min(step, end - at)), at)
   await disk.close()
 }
 const desc = host.openBdev(top, { write: true, onEvent: () => {} })

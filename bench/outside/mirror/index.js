@@ -3,11 +3,26 @@
 // by the benchmark before it is loaded.
 import { BdevEventType, ClaimType, defineBdevModule, IoStatus, IoType } from '@bdevkit/module-sdk'
 
+/** Writes to one leg; one that refuses has failed. A forwarded I/O has one child at a time: two legs are written by submission. */
+function write(leg, io) {
+  const rc = leg.writevBlocks(io.iovs, io.iovCnt, io.offsetBlocks, io.numBlocks, legWritten, io)
+  if (rc === 0) return
+  io.ctx.status = IoStatus.Failed
+  if (--io.ctx.left === 0) io.complete(IoStatus.Failed)
+}
+
 /** A leg has answered; the last one answers for the write. */
-function legWritten(child, parent) {
+function legWritten(child, success, parent) {
   const ctx = parent.ctx
-  if (child.status !== IoStatus.Success) ctx.status = child.status
+  if (!success) ctx.status = child.status
+  child.free()
   if (--ctx.left === 0) parent.complete(ctx.status)
+}
+
+/** What is no write goes to one leg after the other. */
+function firstDone(child, parent) {
+  if (child.status === IoStatus.Success) parent.forward(parent.ctx.legs.second)
+  else parent.completeFrom(child)
 }
 
 const mirrorFn = {
@@ -16,10 +31,15 @@ const mirrorFn = {
       io.forward(legs.first)
       return
     }
+    if (io.type !== IoType.Write) {
+      io.ctx.legs = legs
+      io.forwardThen(legs.first, firstDone)
+      return
+    }
     io.ctx.left = 2
     io.ctx.status = IoStatus.Success
-    io.forwardThen(legs.first, legWritten)
-    io.forwardThen(legs.second, legWritten)
+    write(legs.first, io)
+    write(legs.second, io)
   },
   ioTypeSupported(mirror, type) {
     if (type === IoType.Abort) return false
@@ -48,7 +68,7 @@ export default defineBdevModule({
       return desc
     }
     return {
-      createIoContext: () => ({ left: 0, status: 0 }),
+      createIoContext: () => ({ left: 0, status: 0, legs: null }),
       handlers: {
         bdev_mirror_create({ name, base_bdev_names: [firstName, secondName] }) {
           const first = open(firstName, name)

@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // I/O of the control plane to one member: a promise each.
 import { BdevError, ERRNO, IO_TYPE_NAMES, IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { DescChannel, IoCallback } from '@bdevkit/module-sdk'
+import type { BdevIo, DescChannel, IoCallback } from '@bdevkit/module-sdk'
 
 /** Submits by `submit` and waits for the end; where the pool is empty, it waits first. @throws BdevError EIO it failed. */
 function carryOut(leg: DescChannel, type: IoType, submit: (cb: IoCallback<null>) => number): Promise<void> {
+  return completed(leg, type, submit).then(io => io.free())
+}
+
+/** As `carryOut`; the caller frees the I/O. */
+function completed(leg: DescChannel, type: IoType, submit: (cb: IoCallback<null>) => number): Promise<BdevIo> {
   const what = `${IO_TYPE_NAMES[type]} of bdev "${leg.bdev.name}"`
   return new Promise((resolve, reject) => {
     const start = (): void => {
       const rc = submit((io, success) => {
+        if (success) {
+          resolve(io)
+          return
+        }
         const { status } = io
         io.free()
-        if (success) resolve()
-        else reject(new BdevError('EIO', `${what}: it ended with status ${statusName(status)}`))
+        reject(new BdevError('EIO', `${what}: it ended with status ${statusName(status)}`))
       })
       if (rc === 0) return
       if (rc !== -ERRNO.ENOMEM) reject(new BdevError('EIO', `${what}: it was refused with ${rc}`))
@@ -28,6 +36,11 @@ function statusName(status: number): string {
 
 export function readBase(leg: DescChannel, buf: Uint8Array, off: number, offsetBlocks: number, numBlocks: number): Promise<void> {
   return carryOut(leg, IoType.Read, cb => leg.readBlocks(buf, off, offsetBlocks, numBlocks, cb, null))
+}
+
+/** Reads without a buffer, for members that lend their memory: it is the answered I/O's, until that is freed. */
+export function borrowBase(leg: DescChannel, offsetBlocks: number, numBlocks: number): Promise<BdevIo> {
+  return completed(leg, IoType.Read, cb => leg.readvBlocks([], 0, offsetBlocks, numBlocks, cb, null))
 }
 
 export function writeBase(leg: DescChannel, buf: Uint8Array, off: number, offsetBlocks: number, numBlocks: number): Promise<void> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes on in the background: a member is rebuilt, and single ranges are repaired.
 import { BdevError, PollerRc } from '@bdevkit/module-sdk'
-import type { DescChannel, DmaBuffer, JsonObject, Poller } from '@bdevkit/module-sdk'
-import { flushBase, readBase, writeBase } from './base-io.js'
+import type { BdevIo, DescChannel, DmaBuffer, Iov, JsonObject, Poller } from '@bdevkit/module-sdk'
+import { borrowBase, flushBase, readBase, writeBase } from './base-io.js'
 import type { RaidBdev } from './raid-bdev.js'
 import { rebuildDone } from './raid-configure.js'
 import type { RaidMember } from './raid-member.js'
@@ -15,30 +15,40 @@ const SAVE_PROGRESS_MS = 1000
 /** Ranges that wait for their repair, at most: beyond, the next read that fails asks again. */
 const REPAIRS_MAX = 64
 
+/** A range of a member's data, in memory: the member's own, or a buffer. */
+interface Piece {
+  readonly buf: Uint8Array
+  readonly off: number
+  /** What lends it, to be freed. */
+  readonly lender: BdevIo | null
+}
+
 /** A level's hold on the members while it makes one member's part of a range anew. One range at a time. */
 export class RebuildJob {
   readonly raid: RaidBdev
   readonly target: RaidMember
   readonly numMembers: number
-  #window: DmaBuffer | null = null
-  #scratch: DmaBuffer | null = null
+  /** What the target is to have. */
+  #piece: Piece | null = null
+  readonly #buffers: DmaBuffer[] = []
+  readonly #iovs: Iov[]
 
   constructor(raid: RaidBdev, target: RaidMember) {
     this.raid = raid
     this.target = target
     this.numMembers = raid.members.length
+    this.#iovs = raid.host.allocIovs(this.numMembers)
   }
 
   /**
-   * Reads a range of any member's data, into the window.
+   * Reads a range of any member's data.
    * @throws BdevError EIO none could be read.
    */
   async readAny(offsetBlocks: number, numBlocks: number): Promise<void> {
-    const { buf, off } = this.#buffer(numBlocks)
     let failure: unknown = new BdevError('EIO', `${this.raid.who}: no member is left to read from`)
-    for (const { leg, dataOffsetBlocks } of this.#sources()) {
+    for (const source of this.#sources()) {
       try {
-        await readBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks)
+        this.#piece = await this.#read(source, offsetBlocks, numBlocks, 0)
         return
       } catch (thrown) {
         failure = thrown
@@ -48,29 +58,31 @@ export class RebuildJob {
   }
 
   /**
-   * Reads the same range of every other member's data; their xor is in the window.
+   * Reads the same range of every other member's data, and takes their xor.
    * @throws BdevError EIO one is missing, or could not be read.
    */
   async readXor(offsetBlocks: number, numBlocks: number): Promise<void> {
-    const window = this.#buffer(numBlocks)
-    const { accel } = this.raid.host
-    const lengthBytes = numBlocks * this.raid.blockSizeBytes
     const sources = this.#sources()
     if (sources.length !== this.numMembers - 1) throw new BdevError('EIO', `${this.raid.who}: ${sources.length} of ${this.numMembers - 1} other members are there to read from`)
-    let first = true
-    for (const { leg, dataOffsetBlocks } of sources) {
-      const into = first ? window : this.#scratchBuffer(window)
-      await readBase(leg, into.buf, into.off, dataOffsetBlocks + offsetBlocks, numBlocks)
-      if (!first) accel.xor(window.buf, window.off, into.buf, into.off, lengthBytes)
-      first = false
+    const results = await Promise.allSettled(sources.map((source, i) => this.#read(source, offsetBlocks, numBlocks, i + 1)))
+    const pieces = results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
+    const failed = results.find(result => result.status === 'rejected')
+    if (failed === undefined) {
+      const lengthBytes = numBlocks * this.raid.blockSizeBytes
+      for (const [i, { buf, off }] of pieces.entries()) Object.assign(this.#iovs[i], { buf, off, len: lengthBytes })
+      const { buf, off } = this.#buffer(0, lengthBytes)
+      this.raid.host.accel.xorInto(buf, off, this.#iovs, pieces.length, lengthBytes)
+      this.#piece = { buf, off, lender: null }
     }
+    for (const { lender } of pieces) lender?.free()
+    if (failed !== undefined) throw failed.reason
   }
 
-  /** Writes the window to a range of the target's data. @throws BdevError EIO. */
+  /** Writes what was read to a range of the target's data. @throws BdevError EIO. */
   async writeTarget(offsetBlocks: number, numBlocks: number): Promise<void> {
-    const { buf, off } = this.#buffer(numBlocks)
     const { leg, dataOffsetBlocks, name } = this.target
     if (leg === null) throw new BdevError('ENODEV', `${this.raid.who}: bdev "${name}" is gone`)
+    const { buf, off } = this.#piece!
     await writeBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks)
   }
 
@@ -81,11 +93,15 @@ export class RebuildJob {
     await flushBase(leg)
   }
 
+  /** The range is done: what was lent goes back. */
+  rangeDone(): void {
+    this.#piece?.lender?.free()
+    this.#piece = null
+  }
+
   /** Gives the memory back. */
   free(): void {
-    for (const buffer of [this.#window, this.#scratch]) if (buffer !== null) this.raid.host.dma.free(buffer)
-    this.#window = null
-    this.#scratch = null
+    for (const buffer of this.#buffers.splice(0)) if (buffer !== undefined) this.raid.host.dma.free(buffer)
   }
 
   #sources(): { leg: DescChannel; dataOffsetBlocks: number }[] {
@@ -94,24 +110,29 @@ export class RebuildJob {
       .map(({ leg, dataOffsetBlocks }) => ({ leg: leg!, dataOffsetBlocks }))
   }
 
-  /** The window, as large as it has to be. */
-  #buffer(numBlocks: number): DmaBuffer {
-    const lengthBytes = numBlocks * this.raid.blockSizeBytes
-    if (this.#window === null || this.#window.len < lengthBytes) {
-      this.free()
-      this.#window = this.#alloc(lengthBytes)
+  /** A member that lends its memory is not copied. */
+  async #read(source: { leg: DescChannel; dataOffsetBlocks: number }, offsetBlocks: number, numBlocks: number, index: number): Promise<Piece> {
+    const { leg, dataOffsetBlocks } = source
+    if (leg.bdev.lendsReadBuffers) {
+      const lender = await borrowBase(leg, dataOffsetBlocks + offsetBlocks, numBlocks)
+      const { buf, off, len } = lender.iovs[0]
+      if (lender.iovCnt === 1 && len === numBlocks * leg.bdev.blockSizeBytes) return { buf, off, lender }
+      lender.free()
     }
-    return this.#window
+    const { buf, off } = this.#buffer(index, numBlocks * this.raid.blockSizeBytes)
+    await readBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks)
+    return { buf, off, lender: null }
   }
 
-  #scratchBuffer(window: DmaBuffer): DmaBuffer {
-    this.#scratch ??= this.#alloc(window.len)
-    return this.#scratch
-  }
-
-  #alloc(lengthBytes: number): DmaBuffer {
+  /** A buffer for the member with that index, as large as it has to be. */
+  #buffer(index: number, lengthBytes: number): DmaBuffer {
+    const known = this.#buffers[index]
+    if (known !== undefined && known.len >= lengthBytes) return known
+    if (known !== undefined) this.raid.host.dma.free(known)
+    delete this.#buffers[index]
     const buffer = this.raid.host.dma.alloc(lengthBytes, 4096)
     if (buffer === undefined) throw new BdevError('ENOMEM', `${this.raid.who}: no memory for a window of ${lengthBytes} bytes; make process_window_size_kb smaller`)
+    this.#buffers[index] = buffer
     return buffer
   }
 }
@@ -123,6 +144,7 @@ async function makeAnew(job: RebuildJob, offsetBlocks: number, numBlocks: number
   try {
     await raid.level.rebuildWindow!(job, offsetBlocks, numBlocks)
   } finally {
+    job.rangeDone()
     await raid.host.unquiesceRange(raid.bdev!, offsetBlocks, numBlocks)
   }
 }
