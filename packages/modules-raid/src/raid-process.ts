@@ -30,7 +30,7 @@ export class RebuildJob {
   readonly numMembers: number
   /** What the target is to have. */
   #piece: Piece | null = null
-  readonly #buffers: DmaBuffer[] = []
+  readonly #buffers = new Map<number, DmaBuffer>()
   readonly #iovs: Iov[]
 
   constructor(raid: RaidBdev, target: RaidMember) {
@@ -101,7 +101,8 @@ export class RebuildJob {
 
   /** Gives the memory back. */
   free(): void {
-    for (const buffer of this.#buffers.splice(0)) if (buffer !== undefined) this.raid.host.dma.free(buffer)
+    for (const buffer of this.#buffers.values()) this.raid.host.dma.free(buffer)
+    this.#buffers.clear()
   }
 
   #sources(): { leg: DescChannel; dataOffsetBlocks: number }[] {
@@ -126,13 +127,13 @@ export class RebuildJob {
 
   /** A buffer for the member with that index, as large as it has to be. */
   #buffer(index: number, lengthBytes: number): DmaBuffer {
-    const known = this.#buffers[index]
+    const known = this.#buffers.get(index)
     if (known !== undefined && known.len >= lengthBytes) return known
     if (known !== undefined) this.raid.host.dma.free(known)
-    delete this.#buffers[index]
+    this.#buffers.delete(index)
     const buffer = this.raid.host.dma.alloc(lengthBytes, 4096)
     if (buffer === undefined) throw new BdevError('ENOMEM', `${this.raid.who}: no memory for a window of ${lengthBytes} bytes; make process_window_size_kb smaller`)
-    this.#buffers[index] = buffer
+    this.#buffers.set(index, buffer)
     return buffer
   }
 }

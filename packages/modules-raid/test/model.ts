@@ -2,7 +2,7 @@
 // Random sequences of I/O, failures, removals, rebuilds and crashes on one array, held against what each block may be.
 import { BdevEventType, IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { BdevDesc, BdevIo, DescChannel } from '@bdevkit/module-sdk'
-import { carryOut, Disk, Rig } from './support.js'
+import { carryOut, Disk, type Rig } from './support.js'
 
 /** What the model has to know of a level. */
 export interface ModelLevel {
