@@ -162,7 +162,7 @@ export class DescChannel implements NvmeDescChannel {
 
   queueIoWait(entry: IoWaitEntry): number {
     const thread = this.thread
-    if (thread.ioWaitHead === null && (thread.ioCredits > 0 || this.ch.pool.budget.free > 0)) return -ERRNO.EINVAL
+    if (thread.ioWaitHead === null && this.ch.pool.budget.hasFor(thread)) return -ERRNO.EINVAL
     queueIoWaiter(thread, { fn: entry.fn, arg: entry.arg, next: null, parent: null })
     return 0
   }

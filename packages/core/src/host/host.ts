@@ -14,7 +14,7 @@ import { SharedResource } from '../channel/shared-resource.js'
 import { Desc } from '../descriptor/desc.js'
 import { AsyncOpens } from '../descriptor/open-async.js'
 import { Examine } from '../examine/examine.js'
-import { IoBudget } from '../io/io-pool.js'
+import { IoBudget } from '../io/io-budget.js'
 import { IO_CACHE_SIZE, IO_POOL_SIZE, ZERO_BUFFER_BYTES } from '../limits.js'
 import { consoleSink, createLogger, describeThrown, type LogSink } from '../log.js'
 import { finishModules, initModules } from '../module/module-lifecycle.js'
@@ -226,7 +226,7 @@ export class Host {
     if (bdevIoPoolSize !== this.budget.size || bdevIoCacheSize !== this.budget.reservePerThread) {
       const { bdevIos, ioWaiters } = this.usage()
       if (bdevIos + ioWaiters > 0) throw new BdevError('EBUSY', `options of the bdev layer: ${bdevIos} I/O(s) are in use; set the pool before the first`)
-      this.budget.resize(bdevIoPoolSize, bdevIoCacheSize, threads)
+      this.budget.resize(bdevIoPoolSize, bdevIoCacheSize)
     }
     this.examine.auto = options.bdevAutoExamine ?? this.examine.auto
     this.iobuf.setOptions({ smallCacheSize: iobufSmallCacheSize, largeCacheSize: iobufLargeCacheSize })
@@ -345,17 +345,15 @@ export class Host {
 
   /** Counts of what is in use. */
   usage(): HostUsage {
-    let credits = this.budget.free
     let ioWaiters = 0
     for (const thread of this.reactor.threads) {
-      credits += thread.ioCredits
       for (let waiter = thread.ioWaitHead; waiter !== null; waiter = waiter.next) ioWaiters++
     }
     return {
       bdevs: this.registry.bdevs.length,
       descriptors: this.registry.bdevs.reduce((sum, bdev) => sum + bdev.descs.length, 0),
       channels: this.registry.bdevs.reduce((sum, bdev) => sum + bdev.channels.length, 0),
-      bdevIos: this.budget.size - credits,
+      bdevIos: this.budget.inUse,
       ioWaiters,
       iobufs: this.iobuf.inUse,
       iobufWaiters: this.iobuf.waiters,

@@ -100,7 +100,7 @@ function sendParts(io: BdevIo): void {
   while (parts.next < parts.targets.length) {
     const child = ch.pool.take()
     if (child === null) {
-      queueIoWaiter(ch.thread, { fn: sendParts, arg: io, next: null, parent: null })
+      queueIoWaiter(ch.thread, { fn: sendParts, arg: io, next: null, parent: io })
       return
     }
     const at = parts.next++

@@ -45,7 +45,7 @@ function locked(range: LbaRange): void {
 function sendCompare(io: BdevIo): void {
   const child = takeChild(io)
   if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: sendCompare, arg: io, next: null, parent: null }, true)
+    queueIoWaiter(io.ch.thread, { fn: sendCompare, arg: io, next: null, parent: io }, true)
     return
   }
   child.type = IoType.Compare
@@ -67,7 +67,7 @@ function compared(child: BdevIo, success: boolean, io: BdevIo): void {
 function sendWrite(io: BdevIo): void {
   const child = takeChild(io)
   if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: sendWrite, arg: io, next: null, parent: null }, true)
+    queueIoWaiter(io.ch.thread, { fn: sendWrite, arg: io, next: null, parent: io }, true)
     return
   }
   child.type = IoType.Write

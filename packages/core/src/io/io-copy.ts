@@ -58,7 +58,7 @@ function pieceOf(io: BdevIo, parts: CopyParts, child: BdevIo): number {
 function sendRead(io: BdevIo): void {
   const child = takeChild(io)
   if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: sendRead, arg: io, next: null, parent: null }, true)
+    queueIoWaiter(io.ch.thread, { fn: sendRead, arg: io, next: null, parent: io }, true)
     return
   }
   child.type = IoType.Read
@@ -77,7 +77,7 @@ function pieceRead(child: BdevIo, success: boolean, io: BdevIo): void {
 function sendWrite(io: BdevIo): void {
   const child = takeChild(io)
   if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: sendWrite, arg: io, next: null, parent: null }, true)
+    queueIoWaiter(io.ch.thread, { fn: sendWrite, arg: io, next: null, parent: io }, true)
     return
   }
   child.type = IoType.Write

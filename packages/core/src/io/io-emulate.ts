@@ -87,7 +87,7 @@ function compareWith(io: BdevIo, buffer: PoolBuffer | null): void {
 function readToCompare(io: BdevIo): void {
   const child = takeChild(io)
   if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: readToCompare, arg: io, next: null, parent: null })
+    queueIoWaiter(io.ch.thread, { fn: readToCompare, arg: io, next: null, parent: io })
     return
   }
   const { buffer, doneBlocks } = io.parts as CompareParts

@@ -1,62 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import { IO_CACHE_SIZE, IO_CREDIT_STEP, IO_SLAB } from '../limits.js'
+import { IO_SLAB } from '../limits.js'
 import type { BdevChannel } from '../channel/bdev-channel.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import type { SpdkThread } from '../thread/thread.js'
 import { BdevIo } from './bdev-io.js'
-import { wakeIoWaiters } from './io-wait.js'
-
-/** How many I/Os a host may have in use. Threads draw credits from it; objects are never counted. */
-export class IoBudget {
-  size: number
-  reservePerThread: number
-  /** Credits that no thread holds. */
-  free: number
-
-  constructor(size: number, reservePerThread = IO_CACHE_SIZE) {
-    this.size = size
-    this.free = size
-    this.reservePerThread = reservePerThread
-  }
-
-  /** Takes other sizes, with no I/O in use: every thread gives its credits back and is given its reserve anew. */
-  resize(size: number, reservePerThread: number, threads: readonly SpdkThread[]): void {
-    this.size = size
-    this.free = size
-    this.reservePerThread = reservePerThread
-    for (const thread of threads) this.addThread(thread)
-  }
-
-  /** Gives a new thread its reserve, which the caller has found to be there. */
-  addThread(thread: SpdkThread): void {
-    this.free -= this.reservePerThread
-    thread.ioCredits = this.reservePerThread
-    thread.ioCreditsKeep = this.reservePerThread + 2 * IO_CREDIT_STEP
-    thread.ioCreditsMax = thread.ioCreditsKeep
-  }
-
-  /**
-   * A thread has no credit left: gets it some. While it has waiters only they are served.
-   */
-  refill(thread: SpdkThread): boolean {
-    if (thread.ioWaitHead !== null && !thread.ioWaking) return false
-    const step = Math.min(IO_CREDIT_STEP, this.free)
-    this.free -= step
-    thread.ioCredits += step
-    return step > 0
-  }
-
-  /** A thread has more credits than it keeps, or somebody waits for one. */
-  creditGiven(thread: SpdkThread): void {
-    if (thread.ioWaitHead !== null || thread.ioWaking) {
-      wakeIoWaiters(thread)
-    } else {
-      thread.ioCredits -= IO_CREDIT_STEP
-      this.free += IO_CREDIT_STEP
-    }
-  }
-}
+import type { IoBudget } from './io-budget.js'
 
 /** Free I/Os of one channel: what never changes for it is set once, the module's scratch (`ctx`) among it. */
 export class IoPool {

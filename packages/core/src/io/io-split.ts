@@ -132,7 +132,7 @@ function sendRound(io: BdevIo): void {
     const child = takeChild(io)
     if (child === null) {
       // While children are out, the last of them goes on. (Nobody can ABORT it here: an ABORT needs an I/O, too.)
-      if (parts.outstanding === 0) queueIoWaiter(io.ch.thread, { fn: sendRound, arg: io, next: null, parent: null }, true)
+      if (parts.outstanding === 0) queueIoWaiter(io.ch.thread, { fn: sendRound, arg: io, next: null, parent: io }, true)
       return
     }
     child.cb = childDone

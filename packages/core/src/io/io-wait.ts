@@ -7,16 +7,17 @@ import type { BdevIo } from './bdev-io.js'
 /** Somebody who waits for an I/O of a thread. */
 export interface IoWaiter extends IoWaitEntry {
   next: IoWaiter | null
-  /** The I/O on whose behalf it waits, for ABORT. */
+  /** The I/O that waits for a child: it is in use meanwhile. */
   parent: BdevIo | null
 }
 
 /** Queues a waiter, at the tail or, for one that was waiting before, at the head. */
 export function queueIoWaiter(thread: SpdkThread, waiter: IoWaiter, atHead = false): void {
-  thread.ioCreditsMax = -1
   if (thread.ioWaitHead === null) {
     thread.ioWaitHead = waiter
     thread.ioWaitTail = waiter
+    // While waiters are being called the thread still counts as one that waits.
+    if (!thread.ioWaking) thread.ioBudget!.waits(thread)
   } else if (atHead) {
     waiter.next = thread.ioWaitHead
     thread.ioWaitHead = waiter
@@ -40,8 +41,26 @@ export function removeIoWaiters(thread: SpdkThread, parent: BdevIo): boolean {
     else prev.next = waiter.next
     if (thread.ioWaitTail === waiter) thread.ioWaitTail = prev
   }
-  if (thread.ioWaitHead === null) thread.ioCreditsMax = thread.ioCreditsKeep
+  if (found && thread.ioWaitHead === null && !thread.ioWaking) thread.ioBudget!.waitsNoMore(thread)
   return found
+}
+
+/** Moves the youngest waiter that an I/O in use depends on to the head: the one nearest to an end. Returns whether there is one. */
+export function lastParentWaiter(thread: SpdkThread): boolean {
+  let before: IoWaiter | null = null
+  let found: IoWaiter | null = null
+  let prev: IoWaiter | null = null
+  for (let at = thread.ioWaitHead; at !== null; prev = at, at = at.next) {
+    if (at.parent === null) continue
+    before = prev
+    found = at
+  }
+  if (found === null || before === null) return found !== null
+  before.next = found.next
+  if (thread.ioWaitTail === found) thread.ioWaitTail = before
+  found.next = thread.ioWaitHead
+  thread.ioWaitHead = found
+  return true
 }
 
 /** Calls waiters, oldest first, while there are I/Os for them. */
@@ -51,10 +70,11 @@ export function wakeIoWaiters(thread: SpdkThread): void {
 }
 
 function callIoWaiters(thread: SpdkThread): void {
-  if (thread.ioWaking) return
+  // Where several credits came at once, the first message has served all.
+  if (thread.ioWaking || thread.ioWaitHead === null) return
   thread.ioWaking = true
   while (thread.ioCredits > 0) {
-    const waiter = thread.ioWaitHead
+    const waiter: IoWaiter | null = thread.ioWaitHead
     if (waiter === null) break
     thread.ioWaitHead = waiter.next
     if (waiter.next === null) thread.ioWaitTail = null
@@ -66,5 +86,5 @@ function callIoWaiters(thread: SpdkThread): void {
     }
   }
   thread.ioWaking = false
-  if (thread.ioWaitHead === null) thread.ioCreditsMax = thread.ioCreditsKeep
+  if (thread.ioWaitHead === null) thread.ioBudget!.waitsNoMore(thread)
 }

@@ -2,6 +2,7 @@
 // data plane
 import type { PollerRc, Thread } from '@bdevkit/module-sdk'
 import { RING_SIZE } from '../limits.js'
+import type { IoBudget } from '../io/io-budget.js'
 import type { IoWaiter } from '../io/io-wait.js'
 import { Poller } from './poller.js'
 import type { Reactor } from './reactor.js'
@@ -26,10 +27,11 @@ export class SpdkThread implements Thread {
   tickMs = 0
   /** I/Os that this thread may still take without asking the shared pool. */
   ioCredits = 0
-  /** More credits than this are looked at: `ioCreditsKeep`, or -1 while there are waiters. */
+  /** Credits and I/Os in use: what the thread has of the pool. */
+  ioRights = 0
+  /** More credits than this are looked at. */
   ioCreditsMax = 0
-  /** Credits that the thread keeps to itself. */
-  ioCreditsKeep = 0
+  ioBudget: IoBudget | null = null
   /** Submitters that wait for an I/O, oldest first. */
   ioWaitHead: IoWaiter | null = null
   ioWaitTail: IoWaiter | null = null

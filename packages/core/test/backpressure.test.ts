@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+import { IoStatus, type DescChannel } from '@bdevkit/module-sdk'
+import { describe, expect, test } from 'vitest'
+import type { SpdkThread } from '../src/index.js'
+import { FakeModule, RelayModule, type FakeDisk } from './support/fake-bdev.js'
+import { on, openRw, startHost, submit, write, type Result, type TestHost } from './support/harness.js'
+
+interface Side {
+  readonly thread: SpdkThread
+  readonly channel: DescChannel
+  /** Names of waiters that were called. */
+  readonly woken: string[]
+  /** Takes I/Os until there is none left; returns how many it got. */
+  fill(): number
+  /** Waits for one I/O, and writes with it. */
+  wait(name: string): void
+}
+
+/** One disk, open on two threads of a host with a small pool. */
+async function twoThreads(size: number, cacheSize: number): Promise<{ test: TestHost; disk: FakeDisk; a: Side; b: Side; order: string[] }> {
+  const fake = new FakeModule()
+  const test = await startHost([fake], { bdevIoPoolSize: size, bdevIoCacheSize: cacheSize })
+  const disk = fake.create('disk', { hold: true })
+  const { desc } = openRw(test.host, 'disk')
+  const order: string[] = []
+  const side = (thread: SpdkThread): Side => {
+    const channel = on(thread, () => desc.getIoChannel()!)
+    const woken: string[] = []
+    return {
+      thread,
+      channel,
+      woken,
+      fill: () => on(thread, () => {
+        for (let count = 0; ; count++) if (write(channel, count % 64, 1).rc !== 0) return count
+      }),
+      wait: name => on(thread, () => {
+        const fn = (): void => {
+          woken.push(name)
+          order.push(name)
+          write(channel, 0, 1)
+        }
+        expect(channel.queueIoWait({ fn, arg: null })).toBe(0)
+      }),
+    }
+  }
+  return { test, disk, a: side(test.host.appThread), b: side(test.host.createThread('b')), order }
+}
+
+describe('a thread that has taken the whole pool', () => {
+  test('leaves another one its reserve', async () => {
+    const { a, b } = await twoThreads(400, 100)
+    expect(a.fill()).toBe(300)
+    expect(b.fill()).toBe(100)
+  })
+
+  test('gives what it gets back to one that waits, reserve or no', async () => {
+    for (const cacheSize of [0, 4]) {
+      const { test, disk, a, b } = await twoThreads(100, cacheSize)
+      a.fill()
+      b.fill()
+      b.wait('b')
+      expect(b.woken).toEqual([])
+      disk.complete()
+      test.drain()
+      expect(b.woken).toEqual(['b'])
+    }
+  })
+
+  test('and has gone idle holds nothing back from one that comes later', async () => {
+    const { test, disk, a, b } = await twoThreads(100, 0)
+    expect(a.fill()).toBe(100)
+    disk.completeAll()
+    test.drain()
+    expect(b.fill()).toBe(100)
+  })
+
+  test('takes turns with one that waits as it does', async () => {
+    const { test, disk, a, b, order } = await twoThreads(20, 2)
+    a.fill()
+    b.fill()
+    for (const name of ['a1', 'a2', 'a3']) a.wait(name)
+    for (const name of ['b1', 'b2', 'b3']) b.wait(name)
+    for (let i = 0; i < 6; i++) {
+      disk.complete()
+      test.drain()
+    }
+    expect(order.map(name => name[0]).join('')).toBe('ababab')
+    expect(a.woken).toEqual(['a1', 'a2', 'a3'])
+  })
+
+  test('is refused more while the other waits', async () => {
+    const { test, disk, a, b, order } = await twoThreads(10, 0)
+    a.fill()
+    b.wait('b')
+    const again: Result[] = []
+    const writeAgain = (): void => void again.push(write(a.channel, 0, 1))
+    disk.held[0]!.complete(IoStatus.Success)
+    on(a.thread, writeAgain)
+    test.drain()
+    expect([order, again.map(result => result.rc)]).toEqual([['b'], [-12]])
+  })
+
+  test('is back to normal afterwards: everything is free, nobody waits', async () => {
+    const { test, disk, a, b } = await twoThreads(30, 3)
+    a.fill()
+    b.fill()
+    b.wait('b1')
+    b.wait('b2')
+    disk.completeAll()
+    test.drain()
+    disk.completeAll()
+    test.drain()
+    await test.clock.advance(30)
+    expect(test.host.usage()).toMatchObject({ bdevIos: 0, ioWaiters: 0 })
+    expect(a.fill()).toBeGreaterThan(20)
+  })
+})
+
+describe('a pool in which every I/O waits for a child', () => {
+  test.each([1, 3])('does not stand still: children go beyond its size, %i layer(s) deep', async layers => {
+    const fake = new FakeModule()
+    const parked: (() => void)[] = []
+    const relays = Array.from({ length: layers }, (_, i) => new RelayModule(`relay${i}`, i < layers - 1 ? {} : { submit: (base, io) => void parked.push(() => io.forward(base)) }))
+    const test = await startHost([fake, ...relays], { bdevIoPoolSize: 8, bdevIoCacheSize: 8 })
+    fake.create('disk')
+    let top = 'disk'
+    for (const relay of relays) top = relay.create(`on-${top}`, top)
+    const { channel } = openRw(test.host, top)
+    const all = Array.from({ length: 8 }, (_, i) => write(channel, i, 1))
+    for (const go of parked.splice(0)) go()
+    test.drain()
+    expect(all.some(result => result.done)).toBe(false)
+    expect(all.map(result => result.rc)).toEqual(Array.from({ length: 8 }, () => 0))
+    await test.clock.advance(1000)
+    expect(all.every(result => result.success)).toBe(true)
+    expect(test.host.usage()).toMatchObject({ bdevIos: 0, ioWaiters: 0 })
+    // What went beyond is paid back.
+    await test.clock.advance(100)
+    const again = Array.from({ length: 20 }, (_, i) => write(channel, i, 1).rc)
+    expect(again.filter(rc => rc === 0)).toHaveLength(8)
+  })
+
+  test('while a submitter waits before them', async () => {
+    const fake = new FakeModule()
+    const parked: (() => void)[] = []
+    const relay = new RelayModule('relay', { submit: (base, io) => void parked.push(() => io.forward(base)) })
+    const test = await startHost([fake, relay], { bdevIoPoolSize: 2, bdevIoCacheSize: 2 })
+    fake.create('disk')
+    relay.create('top', 'disk')
+    const { channel } = openRw(test.host, 'top')
+    const all = [write(channel, 0, 1), write(channel, 0, 1)]
+    const later: Result[] = []
+    channel.queueIoWait({ fn: () => void later.push(write(channel, 1, 1)), arg: null })
+    for (const go of parked.splice(0)) go()
+    await test.clock.advance(50)
+    expect(all.map(result => result.success)).toEqual([true, true])
+    expect(later.map(result => result.rc)).toEqual([0])
+  })
+})
+
+test('two threads on one module channel each: what one is refused for want of memory does not hold up the other', async () => {
+  const { test, disk, a, b } = await twoThreads(1000, 10)
+  let room = 1
+  disk.submit = io => {
+    if (room === 0) return io.complete(IoStatus.Nomem)
+    room--
+    disk.held.push(io)
+    return undefined
+  }
+  const onA = on(a.thread, () => [write(a.channel, 0, 1), write(a.channel, 1, 1)])
+  room = 5
+  const onB = on(b.thread, () => submit((cb, result) => b.channel.flushBlocks(0, 1, cb, result)))
+  test.drain()
+  expect(disk.held).toHaveLength(2)
+  disk.completeAll()
+  test.drain()
+  expect([onA[0]!.success, onB.success]).toEqual([true, true])
+  disk.completeAll()
+  expect(onA[1]!.success).toBe(true)
+})
