@@ -7,6 +7,8 @@ import { endingOf, type Subject } from './subject.js'
 /** One rule that a bdev must keep. */
 export interface IoCase {
   readonly name: string
+  /** Why there is such a rule, in a line. */
+  readonly why?: string
   run(subject: Subject): Promise<void>
 }
 
@@ -50,27 +52,62 @@ async function refused(s: Subject, offsetBlocks: number, numBlocks: number, piec
 const blockPieces = (s: Subject, numBlocks: number): number[] => new Array<number>(numBlocks).fill(s.bdev.blockSizeBytes)
 
 export const bdevioCases: readonly IoCase[] = [
-  { name: 'blockdev write read block', run: s => writeRead(s, 0, s.blocks(1)) },
-  { name: 'blockdev write zeroes read block', run: s => writeZeroesRead(s, s.blocks(1)) },
-  { name: 'blockdev write zeroes read no split', run: s => writeZeroesRead(s, s.blocksOf(ZERO_BUFFER_BYTES)) },
-  { name: 'blockdev write zeroes read split', run: s => writeZeroesRead(s, s.blocksOf(3 * ZERO_BUFFER_BYTES)) },
-  { name: 'blockdev write zeroes read split partial', run: s => writeZeroesRead(s, s.blocksOf(3.5 * ZERO_BUFFER_BYTES)) },
+  {
+    name: 'blockdev write read block',
+    why: 'the least that a disk is: what is written is read',
+    run: s => writeRead(s, 0, s.blocks(1)),
+  },
+  {
+    name: 'blockdev write zeroes read block',
+    why: 'zeroing reaches its blocks, and not their neighbours',
+    run: s => writeZeroesRead(s, s.blocks(1)),
+  },
+  {
+    name: 'blockdev write zeroes read no split',
+    why: 'as much as one buffer of zeros, where zeroing is emulated',
+    run: s => writeZeroesRead(s, s.blocksOf(ZERO_BUFFER_BYTES)),
+  },
+  {
+    name: 'blockdev write zeroes read split',
+    why: 'several buffers of zeros: each piece at its own place',
+    run: s => writeZeroesRead(s, s.blocksOf(3 * ZERO_BUFFER_BYTES)),
+  },
+  {
+    name: 'blockdev write zeroes read split partial',
+    why: 'the last piece is shorter than the others',
+    run: s => writeZeroesRead(s, s.blocksOf(3.5 * ZERO_BUFFER_BYTES)),
+  },
   {
     name: 'blockdev reset',
+    why: 'a disk works after a reset',
     async run(s) {
       s.judge(IoType.Reset, await s.driver.reset())
       await writeRead(s, 0, s.blocks(1))
     },
   },
-  { name: 'blockdev write read 8 blocks', run: s => writeRead(s, 0, s.blocks(8)) },
-  { name: 'blockdev write read size > 128k', run: s => writeRead(s, 0, s.blocksOf(LARGE_BYTES)) },
-  { name: 'blockdev write read invalid size', run: s => refused(s, 0, s.blocks(1), s.bytes(s.blocks(1)) - 1) },
+  {
+    name: 'blockdev write read 8 blocks',
+    why: 'more than one block in one I/O',
+    run: s => writeRead(s, 0, s.blocks(8)),
+  },
+  {
+    name: 'blockdev write read size > 128k',
+    why: 'longer than a buffer of a pool',
+    run: s => writeRead(s, 0, s.blocksOf(LARGE_BYTES)),
+  },
+  {
+    name: 'blockdev write read invalid size',
+    why: 'no half blocks get through',
+    run: s => refused(s, 0, s.blocks(1), s.bytes(s.blocks(1)) - 1),
+  },
   {
     name: 'blockdev write read offset + nbytes == size of blockdev',
+    why: 'the last block is there',
     run: s => writeRead(s, s.bdev.numBlocks - s.blocks(1), s.blocks(1)),
   },
   {
     name: 'blockdev write read offset + nbytes > size of blockdev',
+    why: 'and none behind it',
     async run(s) {
       const unit = s.blocks(1)
       await refused(s, s.bdev.numBlocks, unit, s.bytes(unit))
@@ -79,6 +116,7 @@ export const bdevioCases: readonly IoCase[] = [
   },
   {
     name: 'blockdev write read max offset',
+    why: 'offsets that overflow must not wrap to the beginning',
     async run(s) {
       const unit = s.blocks(1)
       await refused(s, Number.MAX_SAFE_INTEGER, unit, s.bytes(unit))
@@ -87,6 +125,7 @@ export const bdevioCases: readonly IoCase[] = [
   },
   {
     name: 'blockdev write read 2 blocks on overlapped address offset',
+    why: 'the later of two overlapping writes wins, where it lies',
     async run(s) {
       const unit = s.blocks(1)
       if (!(await s.write(0, 2 * unit, 4)) || !(await s.write(unit, 2 * unit, 5))) return
@@ -94,19 +133,34 @@ export const bdevioCases: readonly IoCase[] = [
       await s.expect(unit, s.data(unit, 2 * unit, 5))
     },
   },
-  { name: 'blockdev writev readv 8 blocks', run: s => writeRead(s, 0, s.blocks(8), blockPieces(s, s.blocks(8))) },
-  { name: 'blockdev writev readv 30 x 1block', run: s => writeRead(s, 0, s.blocks(30), blockPieces(s, s.blocks(30))) },
-  { name: 'blockdev writev readv block', run: s => writeRead(s, 0, s.blocks(1), [s.bytes(s.blocks(1))]) },
+  {
+    name: 'blockdev writev readv 8 blocks',
+    why: 'each element of a scatter list is used, in order',
+    run: s => writeRead(s, 0, s.blocks(8), blockPieces(s, s.blocks(8))),
+  },
+  {
+    name: 'blockdev writev readv 30 x 1block',
+    why: 'many elements, which lie in memory backwards',
+    run: s => writeRead(s, 0, s.blocks(30), blockPieces(s, s.blocks(30))),
+  },
+  {
+    name: 'blockdev writev readv block',
+    why: 'a scatter list of one element',
+    run: s => writeRead(s, 0, s.blocks(1), [s.bytes(s.blocks(1))]),
+  },
   {
     name: 'blockdev writev readv size > 128k',
+    why: 'one element that is longer than a buffer of a pool',
     run: s => writeRead(s, 0, s.blocksOf(LARGE_BYTES), [s.bytes(s.blocksOf(LARGE_BYTES))]),
   },
   {
     name: 'blockdev writev readv size > 128k in two iovs',
+    why: 'elements of unequal length',
     run: s => writeRead(s, 0, s.blocksOf(LARGE_BYTES), [128 * KIB, s.bytes(s.blocksOf(LARGE_BYTES)) - 128 * KIB]),
   },
   {
     name: 'blockdev comparev',
+    why: 'a difference of one bit is a miscompare, and a compare changes nothing',
     async run(s) {
       const numBlocks = s.blocks(8)
       const wanted = (await s.write(0, numBlocks, 6)) && s.keepsData ? s.data(0, numBlocks, 6) : await s.read(0, numBlocks)
@@ -130,6 +184,7 @@ export const bdevioCases: readonly IoCase[] = [
   },
   {
     name: 'blockdev comparev and writev',
+    why: 'the write happens where the compare held, and only there',
     async run(s) {
       const numBlocks = s.bdev.acwuBlocks
       const before = (await s.write(0, numBlocks, 7)) && s.keepsData ? s.data(0, numBlocks, 7) : await s.read(0, numBlocks)
@@ -151,6 +206,7 @@ export const bdevioCases: readonly IoCase[] = [
   },
   {
     name: 'blockdev copy',
+    why: 'the copy is the original, and the original stays',
     async run(s) {
       const n = s.blocksOf(LARGE_BYTES)
       const written = (await s.write(0, n, 9)) && (await s.write(2 * n, n, 10))

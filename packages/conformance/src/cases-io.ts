@@ -59,6 +59,7 @@ async function borrowRead(s: Subject, offsetBlocks: number, numBlocks: number, w
 export const ioCases: readonly IoCase[] = [
   {
     name: 'iovs that end inside blocks',
+    why: 'network buffers end anywhere',
     async run(s) {
       const numBlocks = s.blocks(16)
       const pieces = oddPieces(s, s.bytes(numBlocks))
@@ -72,6 +73,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'buffers of ordinary memory',
+    why: 'any Uint8Array is legal; a module that looks at what memory it is breaks here',
     async run(s) {
       const numBlocks = s.blocksOf(64 * 1024)
       if (await s.write(0, numBlocks, 13, undefined, true)) await s.expect(0, s.data(0, numBlocks, 13), undefined, true)
@@ -79,6 +81,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'read without buffers borrows the data of the bdev',
+    why: 'the path without copies of the NBD server: right data, whole, and unchanged until it is freed',
     async run(s) {
       const largest = s.blocksOf(2 * 1024 * 1024)
       const written = await s.write(0, largest, 14)
@@ -92,6 +95,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'unmap',
+    why: 'deallocation stays within its range, and blocks can be written again',
     async run(s) {
       const n = s.blocks(8)
       const written = await s.write(0, 3 * n, 16)
@@ -106,6 +110,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'copy onto overlapping blocks',
+    why: 'source and target may overlap',
     async run(s) {
       const [n, shift] = [s.blocksOf(600 * 1024), s.blocks(3)]
       for (const [dst, src] of [[shift, 0], [0, shift]] as const) {
@@ -118,6 +123,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'compare and write is atomic',
+    why: 'locks of clusters are made of it: of many at a time exactly one wins',
     async run(s) {
       if (!s.keepsData) return
       const n = s.bdev.acwuBlocks
@@ -141,6 +147,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'zcopy',
+    why: 'lent memory is the data of the bdev, and gives it back',
     async run(s) {
       const n = s.blocks(8)
       const written = await s.write(0, n, 22)
@@ -165,6 +172,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'seek',
+    why: 'holes and data are told apart, or everything counts as data',
     async run(s) {
       const n = s.blocks(8)
       const written = await s.write(n, n, 24)
@@ -183,6 +191,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'flush',
+    why: 'databases trust it: declared, it works; a write cache without it loses data',
     async run(s) {
       const n = s.blocks(8)
       const written = await s.write(0, n, 18)
@@ -195,6 +204,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'abort',
+    why: 'an I/O that was aborted ends once, and says whether it took place',
     async run(s) {
       if (!s.supports(IoType.Abort)) return void s.judge(IoType.Abort, await s.driver.abort({}))
       const none = await s.driver.abort({})
@@ -212,6 +222,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'reset with I/O outstanding',
+    why: 'after a reset nothing of before may still change the disk',
     async run(s) {
       const unit = s.blocks(1)
       const scatter = s.scatter([s.bytes(unit)])
@@ -229,6 +240,7 @@ export const ioCases: readonly IoCase[] = [
   },
   {
     name: 'many I/Os at a time, each with its own data',
+    why: 'I/O in flight must not share what belongs to one',
     async run(s) {
       const next = random(0x5eed)
       const slotBlocks = s.blocks(4)

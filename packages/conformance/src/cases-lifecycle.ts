@@ -11,6 +11,8 @@ import type { Subject } from './subject.js'
 /** One rule of the control plane. It starts in a fresh host with the bases, but without the bdev under test. */
 export interface LifecycleCase {
   readonly name: string
+  /** Why there is such a rule, in a line. */
+  readonly why?: string
   /** Where it runs. */
   readonly levels: readonly Level[]
   /** Only for modules that stand on base bdevs. */
@@ -35,7 +37,7 @@ function portrait(rig: Rig, bdev: Bdev): string {
 }
 
 /** Fills the queue with READ and, where it is served, WRITE. */
-function startMany(s: Subject): void {
+export function startMany(s: Subject): void {
   const unit = s.blocks(1)
   for (let i = 0; i < OUTSTANDING; i++) {
     if (s.supports(IoType.Write)) s.driver.startWrite(s.scatter([s.bytes(unit)]).iovs, i * unit, unit)
@@ -144,15 +146,59 @@ async function shutdown(rig: Rig): Promise<void> {
 }
 
 const bare: readonly Level[] = ['bare']
-const everywhere: readonly Level[] = ['bare', 'relay', 'half']
+const everywhere: readonly Level[] = ['bare', 'relay', 'part']
+
+const bdevsOnly = { levels: bare, needsBases: false }
+const withBases = { levels: bare, needsBases: true }
+const onEachLevel = { levels: everywhere, needsBases: false }
 
 export const lifecycleCases: readonly LifecycleCase[] = [
-  { name: 'create, remove, and create again under the same name', levels: bare, needsBases: false, run: createRemoveCreate },
-  { name: 'a second bdev of the same name is refused with EEXIST', levels: bare, needsBases: false, run: nameClash },
-  { name: 'hot remove with a descriptor open and I/O outstanding', levels: everywhere, needsBases: false, run: hotRemove },
-  { name: 'hot remove of the base with I/O outstanding', levels: bare, needsBases: true, run: hotRemoveOfBase },
-  { name: 'the base is claimed against other writers', levels: bare, needsBases: true, run: baseIsClaimed },
-  { name: 'the saved configuration makes an equal bdev in a fresh host', levels: bare, needsBases: false, run: configuration },
-  { name: 'what bdev_get_bdevs shows is plain JSON', levels: bare, needsBases: false, run: plainJson },
-  { name: 'shutdown with the bdev in place leaves nothing behind', levels: everywhere, needsBases: false, run: shutdown },
+  {
+    name: 'create, remove, and create again under the same name',
+    why: 'a name is free again once remove has settled, and nothing of the first bdev is left',
+    ...bdevsOnly,
+    run: createRemoveCreate,
+  },
+  {
+    name: 'a second bdev of the same name is refused with EEXIST',
+    why: 'control planes create what they do not know to be there; a refused create must not touch what is',
+    ...bdevsOnly,
+    run: nameClash,
+  },
+  {
+    name: 'hot remove with a descriptor open and I/O outstanding',
+    why: 'devices are pulled under load: holders are told, every I/O ends, and the removal waits for both',
+    ...onEachLevel,
+    run: hotRemove,
+  },
+  {
+    name: 'hot remove of the base with I/O outstanding',
+    why: 'a vbdev goes before its base does, or the base can never go',
+    ...withBases,
+    run: hotRemoveOfBase,
+  },
+  {
+    name: 'the base is claimed against other writers',
+    why: 'two writers that do not know of each other destroy data',
+    ...withBases,
+    run: baseIsClaimed,
+  },
+  {
+    name: 'the saved configuration makes an equal bdev in a fresh host',
+    why: 'a restart must bring back the same disk, or clients see another one under its name',
+    ...bdevsOnly,
+    run: configuration,
+  },
+  {
+    name: 'what bdev_get_bdevs shows is plain JSON',
+    why: 'clients in every language read it',
+    ...bdevsOnly,
+    run: plainJson,
+  },
+  {
+    name: 'shutdown with the bdev in place leaves nothing behind',
+    why: 'what is left at the end has leaked all along',
+    ...onEachLevel,
+    run: shutdown,
+  },
 ]

@@ -48,6 +48,10 @@ export class Driver {
   readonly channel: DescChannel
   /** Settles when the bdev is being removed. */
   readonly removed: Promise<void>
+  /** The bdev is being removed. */
+  isRemoved = false
+  /** New sizes that it was told of. */
+  resizes = 0
   readonly #limitMs: number
   readonly #ops: Op[] = []
   #closed = false
@@ -60,7 +64,10 @@ export class Driver {
     this.desc = host.openBdev(name, {
       write: true,
       onEvent: event => {
-        if (event.type === BdevEventType.Remove) onRemove()
+        if (event.type === BdevEventType.Resize) this.resizes++
+        if (event.type !== BdevEventType.Remove) return
+        this.isRemoved = true
+        onRemove()
       },
     })
     const channel = this.desc.getIoChannel()

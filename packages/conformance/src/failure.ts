@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What a module did wrong, in which case, and where its author should look. */
+/** What a module did wrong, why that matters, and where its author should look. */
 export class ConformanceFailure extends Error {
   /** The rule that was broken, in a few words. */
   readonly reason: string
   /** Where to look. */
   readonly hint: string
+  /** Why there is such a rule; of the case that failed. */
+  readonly why: string | undefined
 
-  constructor(reason: string, hint: string) {
-    super(`${reason}\n  hint: ${hint}`)
+  constructor(reason: string, hint: string, why?: string) {
+    super(`${reason}${why === undefined ? '' : `\n  why: ${why}`}\n  hint: ${hint}`)
     this.name = 'ConformanceFailure'
     this.reason = reason
     this.hint = hint
+    this.why = why
   }
 }
 

@@ -5,7 +5,7 @@
  */
 export { checkModulePackage, type CheckOptions } from './check/check-package.js'
 export { CHECKS, type CheckName, type CheckReport, type Finding, type Verdict } from './check/report.js'
-export { conformance } from './conformance.js'
+export { conformance, conformanceCases } from './conformance.js'
 export { ConformanceFailure } from './failure.js'
 export type { ConformanceOptions, Rpc } from './options.js'
 export { parameterTables } from './parameter-tables.js'

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { BdevFnTable, BdevHost, BdevIo, IoDevice } from '@bdevkit/module-sdk'
+import type { Bdev, BdevFnTable, BdevHost, BdevIo, IoDevice } from '@bdevkit/module-sdk'
 
 /**
  * The kit's base bdev: a RAM disk that answers every I/O by a later message, so that I/O of the module above it is really
@@ -10,25 +10,35 @@ import type { BdevFnTable, BdevHost, BdevIo, IoDevice } from '@bdevkit/module-sd
 export interface KitRam {
   readonly host: BdevHost
   readonly device: IoDevice<null>
-  readonly bytes: Uint8Array
+  /** What it serves. */
+  readonly types: readonly number[]
+  /** Longer ones take its place when it grows. */
+  bytes: Uint8Array
+  /** So many I/Os still end with `Nomem`. */
+  nomem: number
 }
 
 /** Namespace of the kit's UUIDs: what a module derives from its base's is the same in every host. */
 export const KIT_UUID_NAMESPACE = 'f3a6c1de-54ab-4a0e-9a7b-6f0e2d1c8b47'
 
 const { Read, Write, Unmap, Flush, Reset, WriteZeroes, Compare, Abort, CompareAndWrite, Copy, Zcopy, SeekData, SeekHole } = IoType
-const SERVED: readonly number[] = [Read, Write, Unmap, Flush, Reset, WriteZeroes, Compare, Abort, CompareAndWrite, Copy, Zcopy, SeekData, SeekHole]
+/** Every type that the kit knows. */
+export const KIT_TYPES: readonly number[] = [Read, Write, Unmap, Flush, Reset, WriteZeroes, Compare, Abort, CompareAndWrite, Copy, Zcopy, SeekData, SeekHole]
 
 const kitRamFn: BdevFnTable<KitRam, null> = {
   destruct() {},
-  ioTypeSupported(_ram, type) {
-    return SERVED.includes(type)
+  ioTypeSupported(ram, type) {
+    return ram.types.includes(type)
   },
   getIoChannel(ram) {
     return ram.device.getIoChannel()
   },
   submitRequest(_channel, io) {
-    io.thread.sendMsg(carryOut, io)
+    const ram = io.bdev.ctx as KitRam
+    if (ram.nomem > 0 && io.type !== Reset && io.type !== Abort) {
+      ram.nomem--
+      io.complete(IoStatus.Nomem)
+    } else io.thread.sendMsg(carryOut, io)
   },
 }
 
@@ -88,10 +98,19 @@ function seek(io: BdevIo, bytes: Uint8Array): number {
 }
 
 /** Registers a base bdev. */
-export function kitRamCreate(ram: KitRam, name: string, blockSizeBytes: number): void {
+export function kitRamCreate(ram: KitRam, name: string, blockSizeBytes: number): Bdev {
   const numBlocks = ram.bytes.length / blockSizeBytes
   const productName = 'Conformance RAM'
   // The same in every host, as UUIDs of vbdevs are derived from it.
   const uuid = ram.host.uuidV5(KIT_UUID_NAMESPACE, new TextEncoder().encode(name))
-  ram.host.registerBdev({ name, uuid, ctx: ram, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true, acwuBlocks: 8 })
+  return ram.host.registerBdev({ name, uuid, ctx: ram, fn: kitRamFn, productName, numBlocks, blockSizeBytes, lendsReadBuffers: true, acwuBlocks: 8 })
+}
+
+/** Makes a base bdev a quarter larger; what it holds stays. */
+export function kitRamGrow(bdev: Bdev): void {
+  const ram = bdev.ctx as KitRam
+  const bytes = new Uint8Array(ram.bytes.length + ram.bytes.length / 4)
+  bytes.set(ram.bytes)
+  ram.bytes = bytes
+  ram.host.notifyBlockcntChange(bdev, bytes.length / bdev.blockSizeBytes)
 }

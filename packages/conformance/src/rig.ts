@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Host } from '@bdevkit/core'
-import type { Bdev, Json, JsonObject, RpcCall } from '@bdevkit/module-sdk'
+import type { Bdev, Json, JsonObject, PartBase, RpcCall, Thread } from '@bdevkit/module-sdk'
 import { Driver } from './driver.js'
 import { check, ConformanceFailure, textOf, within } from './failure.js'
 import { halfOffsetBlocks, type Kit, type Level } from './kit-module.js'
+import { kitRamGrow, type KitRam } from './kit-ram.js'
 import { firstDifference, pattern } from './memory.js'
 import type { ConformanceOptions } from './options.js'
 import { Subject } from './subject.js'
@@ -16,6 +17,8 @@ const SIZE_MIN_BYTES = 8 * 1024 * 1024
 const LIMIT_MS = 4_000
 const GUARD_SEED = 0x6a4d
 const TOP = 'conformance_top'
+/** Enough for an event that goes through a few layers, each of which sends a message. */
+const SETTLE_TURNS = 16
 
 /** One host with the module under test and the kit's own: each case has a fresh one. */
 export class Rig {
@@ -28,6 +31,7 @@ export class Rig {
   readonly #test: TestHost
   readonly #host: Host
   #name: string | undefined
+  #parts: PartBase | undefined
   #driver: Driver | undefined
   #subject: Subject | undefined
   #stopped = false
@@ -43,14 +47,14 @@ export class Rig {
   }
 
   /** A host that runs, with the base bdevs, without the bdev under test. */
-  static async start(options: ConformanceOptions, level: Level, strict: boolean): Promise<Rig> {
+  static async start(options: ConformanceOptions, level: Level, strict: boolean, baseTypes?: readonly number[]): Promise<Rig> {
     const test = await startTestHost(options.module, { strict, limitMs: options.limitMs ?? LIMIT_MS })
     await options.prepare?.(test.kit.host)
     const rig = new Rig(options, level, test)
     const blockSizeBytes = options.baseBlockSizeBytes ?? BASE_BLOCK_BYTES
     for (const base of rig.bases) {
-      rig.kit.createBase(rig.#ramOf(base), BASE_BYTES / blockSizeBytes, blockSizeBytes)
-      if (options.basesRelayed === true) rig.kit.vbdevs.create({ name: base, base_bdev_name: rig.#ramOf(base), half: false })
+      rig.kit.createBase(rig.#ramOf(base), BASE_BYTES / blockSizeBytes, blockSizeBytes, baseTypes)
+      if (options.basesRelayed === true) rig.kit.relays.create({ name: base, base_bdev_name: rig.#ramOf(base) })
     }
     return rig
   }
@@ -78,6 +82,37 @@ export class Rig {
   /** Unregisters the bases, as if their devices were pulled. */
   async removeBases(): Promise<void> {
     await Promise.all(this.bases.map(base => this.kit.host.unregisterBdev(this.#ramOf(base))))
+  }
+
+  /** Makes the devices below the bases larger. */
+  growBases(): void {
+    for (const base of this.bases) kitRamGrow(this.#host.bdevByName(this.#ramOf(base))!)
+  }
+
+  /** The next `count` I/Os to each device below a base end with `Nomem`, once. */
+  exhaustBases(count: number): void {
+    for (const base of this.bases) (this.#host.bdevByName(this.#ramOf(base))!.ctx as KitRam).nomem = count
+  }
+
+  /** Settles when messages that are under way have arrived, and what they led to. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < SETTLE_TURNS; turn++) await new Promise(resolve => setImmediate(resolve))
+    await this.#host.waitForExamine()
+  }
+
+  /** One more thread of the host. */
+  createThread(name: string): Thread {
+    return this.#host.createThread(name)
+  }
+
+  /** The bdevs of the module under test. */
+  ownBdevs(): Bdev[] {
+    return this.#host.bdevs.filter(({ moduleName }) => moduleName === this.#options.module.name)
+  }
+
+  /** Errors up to here were made on purpose. */
+  forgive(): void {
+    this.#test.errors.length = 0
   }
 
   bdev(name: string): Bdev | undefined {
@@ -108,9 +143,12 @@ export class Rig {
     const sizeBytes = bdev.numBlocks * bdev.blockSizeBytes
     const wanted = `create must make one of at least ${SIZE_MIN_BYTES} bytes`
     check(sizeBytes >= SIZE_MIN_BYTES, `bdev "${bdev.name}" has ${sizeBytes} bytes`, wanted)
-    if (this.#level === 'half') await this.#guard(bdev, true)
-    const half = this.#level === 'half'
-    const name = this.#level === 'bare' ? bdev.name : this.kit.vbdevs.create({ name: TOP, base_bdev_name: bdev.name, half })
+    if (this.#level === 'relay') this.kit.relays.create({ name: TOP, base_bdev_name: bdev.name })
+    if (this.#level === 'part') {
+      await this.#guard(bdev, true)
+      this.#parts = this.kit.cut(bdev, TOP)
+    }
+    const name = this.#level === 'bare' ? bdev.name : TOP
     await this.#host.waitForExamine()
     this.#driver = new Driver(this.kit.host, name, this.limitMs)
     this.#subject = new Subject(this.kit.host, this.mustHave(name), this.#driver, this.#options.keepsData ?? true)
@@ -152,8 +190,8 @@ export class Rig {
     if (this.#stopped) return
     this.#stopped = true
     this.close()
-    if (this.#level === 'half' && this.#name !== undefined) {
-      if (this.bdev(TOP) !== undefined) await this.kit.vbdevs.delete(TOP)
+    if (this.#parts !== undefined && this.#name !== undefined) {
+      await this.#parts.close()
       await this.#guard(this.mustHave(this.#name), false)
     }
     await this.#test.stop()
@@ -164,7 +202,7 @@ export class Rig {
     return this.#options.basesRelayed === true ? `${base}_ram` : base
   }
 
-  /** On the half-size level the blocks below the half are written first and must be the same in the end. */
+  /** On the level of parts the blocks below the half are written first and must be the same in the end. */
   async #guard(bdev: Bdev, fill: boolean): Promise<void> {
     if ((this.#options.keepsData ?? true) === false) return
     const driver = new Driver(this.kit.host, bdev.name, this.limitMs)
@@ -194,10 +232,11 @@ export async function inRig(
   level: Level,
   strict: boolean,
   body: (rig: Rig) => Promise<void>,
+  baseTypes?: readonly number[],
 ): Promise<void> {
   let rig: Rig
   try {
-    rig = await Rig.start(options, level, strict)
+    rig = await Rig.start(options, level, strict, baseTypes)
   } catch (thrown) {
     throw new ConformanceFailure(`the module does not start: ${textOf(thrown)}`, 'setup and moduleInit must succeed')
   }

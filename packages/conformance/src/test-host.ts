@@ -31,7 +31,7 @@ export class TestHost implements AsyncDisposable {
   /** The host. */
   readonly host: Host
   /** What modules and host said with level `error`: nothing that a good module makes happen. */
-  readonly errors: readonly string[]
+  readonly errors: string[]
   /** The kit's own module in this host. @internal */
   readonly kit: Kit
   readonly #registry: RpcRegistry
@@ -39,7 +39,7 @@ export class TestHost implements AsyncDisposable {
   #stopped = false
 
   /** Use {@link startTestHost}. @internal */
-  constructor(host: Host, kit: Kit, registry: RpcRegistry, errors: readonly string[], limitMs: number) {
+  constructor(host: Host, kit: Kit, registry: RpcRegistry, errors: string[], limitMs: number) {
     this.host = host
     this.kit = kit
     this.errors = errors

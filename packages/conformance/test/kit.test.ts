@@ -3,8 +3,9 @@
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { BdevModule } from '@bdevkit/module-sdk'
 import { describe, expect, it } from 'vitest'
-import { conformance, parameterTables, type ConformanceOptions } from '../src/index.js'
+import { conformance, conformanceCases, parameterTables, type ConformanceOptions } from '../src/index.js'
 import { ramModule, served, type Faults } from './ram-module.js'
+import { greedy, relayModule, type RelayFaults } from './relay-module.js'
 
 const size = { num_blocks: 32_768, block_size: 512 }
 const HALF_BLOCK = size.num_blocks / 2
@@ -41,9 +42,24 @@ conformance({
   it,
 })
 
+const onBase: Partial<ConformanceOptions> = {
+  bases: ['Base0'],
+  create: rpc => rpc('bdev_relay_create', { name: 'relay0', base_bdev_name: 'Base0' }),
+  remove: rpc => rpc('bdev_relay_delete', { name: 'relay0' }),
+}
+describe('a good vbdev', () => {
+  for (const onResize of ['follow', 'ignore', 'remove'] as const) {
+    describe(`that on a resize of its base does ${onResize}`, () => {
+      const cases = casesOf(relayModule({ onResize }), onBase)
+      it('passes that case', cases.get('bare: a base that grows')!)
+    })
+  }
+  conformance({ module: relayModule(), remove: async () => {}, create: async () => '', ...onBase, describe, it })
+})
+
 const production = 'bare, as in production'
 const relay = 'under a relay vbdev'
-const half = 'under a vbdev that shows its upper half'
+const half = 'on the upper of two parts'
 const again = 'create, remove, and create again under the same name'
 const saved = 'the saved configuration makes an equal bdev in a fresh host'
 
@@ -198,6 +214,35 @@ describe('a module that', () => {
     expect(await failureOf(casesOf(ramModule(faults)).get(caughtBy)!)).toMatch(reason)
   })
 
+  const badVbdevs: readonly (readonly [what: string, caughtBy: string, reason: RegExp, faults: RelayFaults])[] = [
+    ['declares every type, whatever its base serves', 'on bases that only read and write: flush', /FLUSH is declared by ioTypeSupported, but/, {
+      ioTypeSupported: () => true,
+    }],
+    ['fails what its base has sent again', 'bare: bases that are out of memory for a while', /WRITE is declared by ioTypeSupported, but it ended/, {
+      submit: (base, io) => io.forwardThen(base, (child, parent) => parent.complete(child.numRetries > 0 ? IoStatus.Failed : child.status)),
+    }],
+    ['claims every bdev that appears', 'bare: bdevs that are none of its business are left alone', /"Foreign0", which nobody asked it to use, is claimed/, {
+      examineConfig: greedy,
+    }],
+    ['never answers where its base gives no channel', 'bare: bases that give no channel for a while', /READ without channels of the bases never completed/, {
+      getIoChannel: base => base.getIoChannel() ?? ({ thread: base.desc.bdev, ctx: null, put() {} } as never),
+      submit: (base, io) => (base === null ? undefined : io.forward(base)),
+    }],
+  ]
+  it.each(badVbdevs)('%s fails "%s"', async (_what, caughtBy, reason, faults) => {
+    expect(await failureOf(casesOf(relayModule(faults), onBase).get(caughtBy)!)).toMatch(reason)
+  })
+
+  it('works on one thread alone fails "I/O from a second thread"', async () => {
+    const cases = casesOf(ramModule({
+      submit(ram, io, right) {
+        if (io.thread.id === 1) right(ram, io)
+        else io.complete(IoStatus.Failed)
+      },
+    }))
+    expect(await failureOf(cases.get('bare: I/O from a second thread')!)).toMatch(/on a second thread ended with status Failed/)
+  })
+
   it('keeps data although it says that it does not fails', async () => {
     const cases = casesOf(ramModule(), { keepsData: false })
     const failure = await failureOf(cases.get(`${relay}: blockdev write read 8 blocks`)!)
@@ -214,6 +259,19 @@ describe('a module that', () => {
 describe('the kit', () => {
   it('asks for describe and it where there are no global ones', () => {
     expect(() => conformance({ module: ramModule(), create: async () => '', remove: async () => '' })).toThrow(/pass both/)
+  })
+
+  it('says of every case why it is there, and names none twice', () => {
+    expect(conformanceCases.filter(({ why }) => why === undefined).map(({ name }) => name), 'write a `why`, one line').toEqual([])
+    expect(new Set(conformanceCases.map(({ name }) => name)).size).toBe(conformanceCases.length)
+  })
+
+  it('says in a failure what is wrong, why it matters, and where to look', async () => {
+    const cases = casesOf(ramModule({ writeCache: true, ioTypeSupported: type => served.includes(type) && type !== IoType.Flush }))
+    expect(await failureOf(cases.get('bare: flush')!)).toBe(`\
+the bdev declares a write cache, but not FLUSH
+  why: databases trust it: declared, it works; a write cache without it loses data
+  hint: writeCache: true means that writes need a FLUSH to last; serve FLUSH or leave writeCache out`)
   })
 
   it('prints the parameters of a module as tables', () => {
