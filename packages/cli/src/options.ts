@@ -1,41 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIPv4 } from 'node:net'
-import { resolve } from 'node:path'
-import type { NbdAddress } from '@bdevkit/nbd'
 import { InvalidArgumentError } from 'commander'
 
 // Values of options. Each parser throws InvalidArgumentError, which commander shows with the option's name.
 
-/** sizeof(sockaddr_un.sun_path) - 1 on Linux. */
-const SOCKET_PATH_BYTES_MAX = 107
-
 /** Adds one more value of an option that may be given several times. */
 export function collect<T>(parse: (text: string) => T): (text: string, all: T[] | undefined) => T[] {
   return (text, all) => [...(all ?? []), parse(text)]
-}
-
-/** `unix:PATH`, `tcp:HOST:PORT`, `tcp:[IPV6]:PORT` or `tcp:PORT`. The path comes back absolute: clients need it so. */
-export function parseNbdAddress(text: string): NbdAddress {
-  if (text.startsWith('unix:')) {
-    if (text.length === 'unix:'.length) throw new InvalidArgumentError('wanted a path after unix:')
-    const path = resolve(text.slice('unix:'.length))
-    const lengthBytes = Buffer.byteLength(path)
-    if (lengthBytes > SOCKET_PATH_BYTES_MAX) {
-      throw new InvalidArgumentError(`a socket path has at most ${SOCKET_PATH_BYTES_MAX} bytes, and ${path} has ${lengthBytes}.`)
-    }
-    return { path }
-  }
-  const tcp = /^tcp:(?:(?:\[([^\]]+)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text)
-  const port = Number(tcp?.[3])
-  if (tcp === null || port > 65_535) throw new InvalidArgumentError('wanted unix:PATH, tcp:HOST:PORT or tcp:[IPV6]:PORT.')
-  return { host: tcp[1] ?? (tcp[2] === undefined || tcp[2] === '' ? '127.0.0.1' : tcp[2]), port }
-}
-
-/** Whether only this machine reaches the address. A name other than localhost may be anything. */
-export function isLocal(address: NbdAddress): boolean {
-  if ('path' in address) return true
-  const host = address.host ?? '127.0.0.1'
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 }
 
 /** `--export`: a bdev, and the name that clients ask for. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
-import { collect, parseExport, parseInteger, parseNbdAddress, parseSeconds, parseSize } from './options.js'
+import { collect, parseExport, parseInteger, parseSeconds, parseSize } from './options.js'
 import { cliVersion, err, failureText, LOG_LEVELS, UsageError } from './output.js'
 import type { ModulesOptions } from './modules.js'
 import { PERF_WORKLOADS } from './perf-workloads.js'
@@ -76,7 +76,7 @@ function addServe(program: Command, args: readonly string[], done: (status: numb
     .option(
       '--nbd <address>',
       'answer NBD on unix:PATH, tcp:HOST:PORT or tcp:[IPV6]:PORT; may be given several times',
-      collect(parseNbdAddress),
+      collect((text: string) => text),
     )
     .option(
       '--export <bdev[=name]>',

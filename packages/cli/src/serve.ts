@@ -3,9 +3,9 @@ import { fstatSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Bdev, Host } from '@bdevkit/core'
-import { NbdServer, nbdUri, type NbdAddress } from '@bdevkit/nbd'
+import { isLocalAddress, NbdServer, nbdUri, parseNbdAddress, registerNbdMethods, type NbdAddress, type NbdMethods } from '@bdevkit/nbd'
 import { RpcServer, type RpcRegistry } from '@bdevkit/rpc'
-import { isLocal, type ExportSpec } from './options.js'
+import type { ExportSpec } from './options.js'
 import { cliVersion, commandName, err, formatBytes, out, shellWord, UsageError } from './output.js'
 import { addExports, describeExports, runVariables, type ServedExport } from './serve-exports.js'
 import { runCommand } from './serve-run.js'
@@ -15,7 +15,8 @@ import { finishHost, openStack, type StackOptions } from './stack.js'
 /** Options of `bdev serve`. */
 export interface ServeOptions extends StackOptions {
   rpcSocket?: string
-  nbd?: NbdAddress[]
+  /** Addresses, as written. */
+  nbd?: string[]
   export?: ExportSpec[]
   readOnly?: boolean
   run?: string
@@ -33,19 +34,28 @@ const DRAIN_REPORT_MS = 1000
 
 /** `bdev serve`: a stack and its sockets, until a signal, the command of `--run` or the client of `--stdio` ends it. */
 export async function serve(options: ServeOptions): Promise<number> {
-  checkOptions(options)
+  const addresses = (options.nbd ?? []).map(parseAddress)
+  checkOptions(options, addresses)
   const signals = new StopSignals()
   const cleanup = new ExitCleanup()
   try {
-    return await new Target(options, signals, cleanup).run()
+    return await new Target(options, addresses, signals, cleanup).run()
   } finally {
     cleanup.run()
     signals.dispose()
   }
 }
 
-function checkOptions(options: ServeOptions): void {
-  const { nbd = [], run, stdio, rpcSocket, json, export: exports = [] } = options
+function parseAddress(text: string): NbdAddress {
+  try {
+    return parseNbdAddress(text)
+  } catch (cause) {
+    throw new UsageError(`--nbd ${text}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function checkOptions(options: ServeOptions, nbd: readonly NbdAddress[]): void {
+  const { run, stdio, rpcSocket, json, export: exports = [] } = options
   if (stdio === true) {
     for (const [name, given] of Object.entries({ nbd: nbd.length > 0, run: run !== undefined, json: json === true })) {
       if (given) throw new UsageError(`--stdio and --${name} do not go together: standard output is the client's`)
@@ -64,7 +74,7 @@ function checkOptions(options: ServeOptions): void {
   if (new Set(exports.map(({ name }) => name)).size < exports.length)
     throw new UsageError('--export: two exports have one name; write BDEV=NAME')
   for (const address of nbd) {
-    if (isLocal(address) || options.insecureListen === true) continue
+    if (isLocalAddress(address) || options.insecureListen === true) continue
     throw new UsageError(
       `--nbd ${nbdUri(address, '')}: NBD has neither encryption nor passwords here, and this address can be reached from ` +
         'other machines: whoever reaches it reads and writes all exports. Use 127.0.0.1, or say --insecure-listen',
@@ -87,18 +97,22 @@ function refuseFiles(): void {
 /** A stack and everything through which it is reached. */
 class Target {
   readonly #options: ServeOptions
+  readonly #addresses: readonly NbdAddress[]
   readonly #signals: StopSignals
   readonly #cleanup: ExitCleanup
   readonly #sockets: string[] = []
   #host: Host | undefined
   #rpc: RpcServer | undefined
   #nbd: NbdServer | undefined
+  /** Servers and disks that calls make. */
+  #nbdMethods: NbdMethods | undefined
   #bdevs: Bdev[] = []
   /** Nothing is there but the RPC socket, until `framework_start_init`. */
   #waiting = false
 
-  constructor(options: ServeOptions, signals: StopSignals, cleanup: ExitCleanup) {
+  constructor(options: ServeOptions, addresses: readonly NbdAddress[], signals: StopSignals, cleanup: ExitCleanup) {
     this.#options = options
+    this.#addresses = addresses
     this.#signals = signals
     this.#cleanup = cleanup
   }
@@ -126,6 +140,10 @@ class Target {
     try {
       const stack = await openStack(this.#options, {
         kill: signal => this.#signals.request(signal),
+        register: (registry, host, subsystems) => {
+          this.#nbdMethods = registerNbdMethods(registry, host, { allowRemote: this.#options.insecureListen ?? false })
+          subsystems.push(this.#nbdMethods.subsystem)
+        },
         beforeInit: registry => this.#listenRpc(registry),
         initStarted: () => this.#initStarted(),
       })
@@ -156,11 +174,13 @@ class Target {
   }
 
   async #listenNbd(host: Host): Promise<void> {
-    const { nbd = [], run, stdio, readOnly = false } = this.#options
+    const nbd = this.#addresses
+    const { run, stdio, readOnly = false } = this.#options
     if (nbd.length === 0 && run === undefined && stdio !== true) return
     // The kernel's nbd-client never asks for block sizes, and the kernel keeps to sectors.
     this.#nbd = new NbdServer(host, { blockSizeRequiredAboveBytes: SECTOR_BYTES })
     this.#bdevs = addExports(this.#nbd, host, this.#options.export, readOnly)
+    this.#nbdMethods?.adopt('cli', this.#nbd)
     const addresses = nbd.length > 0 || stdio === true ? nbd : [{ path: this.#privateSocket() }]
     for (const address of addresses) {
       await this.#nbd.listen(address)
@@ -237,12 +257,16 @@ class Target {
   /** Takes everything down; false where somebody had to be cut off or does not end. */
   async #stop(): Promise<boolean> {
     const report = setTimeout(() => this.#reportBusy(), DRAIN_REPORT_MS)
-    const [drained] = await Promise.all([this.#nbd?.stop({ deadlineMs: DRAIN_TIMEOUT_MS }), this.#rpc?.close()])
+    const [drained, others = []] = await Promise.all([
+      this.#nbd?.stop({ deadlineMs: DRAIN_TIMEOUT_MS }),
+      this.#nbdMethods?.stop(DRAIN_TIMEOUT_MS),
+      this.#rpc?.close(),
+    ])
     clearTimeout(report)
     // Their sockets are gone, and another process may have the paths by the time this one ends.
     for (const path of this.#sockets.splice(0)) this.#cleanup.forget(path)
     let clean = true
-    for (const { id, exportName, inFlight } of drained?.cut ?? []) {
+    for (const { id, exportName, inFlight } of [drained, ...others].flatMap(result => result?.cut ?? [])) {
       const late = `did not end within ${DRAIN_TIMEOUT_MS / 1000} s`
       err(`bdev: NBD connection ${id} (export "${exportName}") ${late}: cut with ${inFlight} requests in flight`)
       clean = false

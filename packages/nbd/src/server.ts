@@ -67,6 +67,11 @@ export class NbdServer {
     return [...this.#core.exports.keys()]
   }
 
+  /** What is served, in the order in which it was added. */
+  get exports(): readonly ExportOptions[] {
+    return [...this.#core.exports.values()].map(({ options }) => options)
+  }
+
   /** The connections now. */
   get connections(): readonly ConnectionInfo[] {
     return [...this.#core.connections].map(conn => conn.info())
@@ -130,6 +135,11 @@ export class NbdServer {
   uri(exportName = ''): string {
     const first = this.#listeners[0]
     return first === undefined ? '' : nbdUri(first.address, exportName)
+  }
+
+  /** The URIs of an export, one for each address. */
+  uris(exportName: string): string[] {
+    return this.#listeners.map(({ address }) => nbdUri(address, exportName))
   }
 
   /**
