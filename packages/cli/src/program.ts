@@ -44,6 +44,7 @@ function grammar(args: readonly string[], done: (status: number) => void): Comma
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'bdev:')) })
+    .enablePositionalOptions()
     .showHelpAfterError('(add --help to see how it is used)')
     .exitOverride()
   addServe(program, args, done)
@@ -116,9 +117,13 @@ function addRpc(program: Command, done: (status: number) => void): void {
   program
     .command('rpc')
     .summary('call a JSON-RPC method of a running server')
-    .description("Calls one method of a server, ours or SPDK's, and prints its result as JSON.")
+    .description(
+      "Calls one method of a server, ours or SPDK's, and prints its result as JSON. Arguments and flags of a method are those of SPDK's " +
+        'rpc.py; METHOD --help shows them. save_config, load_config, save_subsystem_config and load_subsystem_config work as there.',
+    )
     .argument('<method>', 'name of the method; rpc_get_methods lists all')
-    .argument('[key=value...]', 'parameters; a value that is JSON is taken as such (64, true, \'"64"\'), anything else is text')
+    .argument('[args...]', 'its arguments and flags, or name=value')
+    .passThroughOptions()
     .option('-s, --socket <path>', "the server's Unix socket", SPDK_SOCKET)
     .option('--params <json>', 'all parameters as one JSON object, or - to read it from standard input')
     .option('-t, --timeout <seconds>', 'how long to wait for the answer; 0 waits for ever', parseSeconds(0), 60)
@@ -126,8 +131,11 @@ function addRpc(program: Command, done: (status: number) => void): void {
     .addHelpText(
       'after',
       examples(
+        'bdev rpc -s bdev.sock bdev_malloc_create -b Malloc1 64 512',
         'bdev rpc -s bdev.sock bdev_malloc_create name=Malloc1 num_blocks=131072 block_size=512',
         'bdev rpc -s bdev.sock bdev_get_bdevs --params \'{"name": "Malloc1"}\'',
+        'bdev rpc -s bdev.sock bdev_get_bdevs -p malloc',
+        'bdev rpc -s bdev.sock save_config > saved.json',
       ),
     )
     .action(async (method: string, pairs: string[], options: RpcOptions) => {

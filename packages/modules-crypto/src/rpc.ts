@@ -21,6 +21,11 @@ const object = (required: string[], properties: object) => ({ type: 'object', ad
 export const rpc = {
   bdev_crypto_create: method<CryptoCreateParams, string>({
     description: 'Create a bdev that encrypts what its base keeps, now or when the base appears; answers its name',
+    cli: {
+      positional: ['base_bdev_name', 'name'],
+      flags: { crypto_pmd: '-p', key: '-k', cipher: '-c', key2: '-k2', key_name: '-n' },
+    },
+    result: { type: 'string' },
     decodeError: { code: PARSE_ERROR, message: 'Failed to decode crypto disk create parameters.' },
     params: object(['base_bdev_name', 'name'], {
       base_bdev_name: string('Name, alias or UUID of the base bdev; it may appear later'),
@@ -34,6 +39,8 @@ export const rpc = {
   }),
   bdev_crypto_delete: method<{ name: string }, boolean>({
     description: 'Delete a crypto bdev, or forget one that still waits for its base; the data on the base stays',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     decodeError: { code: INVALID_PARAMS, message: 'Invalid parameters' },
     params: object(['name'], { name: string('Name of the bdev') }),
   }),

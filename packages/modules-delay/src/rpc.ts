@@ -51,6 +51,14 @@ const distribution = {
 export const rpc = {
   bdev_delay_create: method<DelayCreateParams, string>({
     description: 'Create a bdev that answers reads and writes later than its base, now or when the base appears; answers its name',
+    cli: {
+      flags: {
+        base_bdev_name: '-b', name: '-d', uuid: '-u', avg_read_latency: '-r',
+        p99_read_latency: '-t --nine-nine-read-latency', avg_write_latency: '-w',
+        p99_write_latency: '-n --nine-nine-write-latency',
+      },
+    },
+    result: { type: 'string' },
     params: object(
       ['name', 'base_bdev_name', 'avg_read_latency', 'p99_read_latency', 'avg_write_latency', 'p99_write_latency'],
       {
@@ -73,10 +81,14 @@ export const rpc = {
   }),
   bdev_delay_delete: method<{ name: string }, boolean>({
     description: 'Delete a delay bdev, or forget one that still waits for its base',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     params: object(['name'], { name: string('Name of the bdev') }),
   }),
   bdev_delay_update_latency: method<UpdateLatencyParams, boolean>({
     description: 'Change a latency of a delay bdev; I/O that its base answers from then on has it',
+    cli: { positional: ['delay_bdev_name', 'latency_type', 'latency_us'] },
+    result: { type: 'boolean' },
     params: object(['delay_bdev_name', 'latency_type', 'latency_us'], {
       delay_bdev_name: string('Name of the bdev'),
       latency_type: { type: 'string', description: 'Which latency', enum: ['avg_read', 'p99_read', 'avg_write', 'p99_write'] },
@@ -85,6 +97,8 @@ export const rpc = {
   }),
   bdev_delay_set_distribution: method<SetDistributionParams, boolean>({
     description: 'Draw the delays of one I/O type from a distribution, or stop that. Not in SPDK',
+    cli: { positional: ['delay_bdev_name', 'io_type'] },
+    result: { type: 'boolean' },
     params: object(['delay_bdev_name', 'io_type', 'distribution'], {
       delay_bdev_name: string('Name of the bdev, attached or waiting'),
       ...distribution,

@@ -52,6 +52,8 @@ const rule = {
 export const rpc = {
   bdev_error_create: method<ErrorCreateParams, boolean>({
     description: 'Create the error injection bdev `EE_<base>`, now or when the base appears',
+    cli: { positional: ['base_name'] },
+    result: { type: 'boolean' },
     decodeError,
     params: object(['base_name'], {
       base_name: string('Name, alias or UUID of the base bdev; it may appear later'),
@@ -60,11 +62,18 @@ export const rpc = {
   }),
   bdev_error_delete: method<{ name: string }, boolean>({
     description: 'Delete an error injection bdev, or forget one that still waits for its base',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     decodeError,
     params: object(['name'], { name }),
   }),
   bdev_error_inject_error: method<InjectErrorParams, boolean>({
     description: 'Let the next I/Os of a type go wrong',
+    cli: {
+      positional: ['name', 'io_type', 'error_type'],
+      flags: { num: '-n', queue_depth: '-q', corrupt_offset: '-o', corrupt_value: '-v' },
+    },
+    result: { type: 'boolean' },
     decodeError,
     params: object(['name', 'io_type', 'error_type'], {
       name,
@@ -80,11 +89,15 @@ export const rpc = {
   }),
   bdev_error_resume_pending: method<{ name: string }, boolean>({
     description: 'Send the I/Os that are held back on to the base, and hold back no more',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     decodeError,
     params: object(['name'], { name }),
   }),
   bdev_error_set_rules: method<SetRulesParams, boolean>({
     description: 'Replace the rules of an error injection bdev; an empty list clears them. Not in SPDK',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     params: object(['name', 'rules'], {
       name,
       rules: {
@@ -97,6 +110,8 @@ export const rpc = {
   }),
   bdev_error_get_rules: method<{ name: string }, JsonObject[]>({
     description: 'The rules of an error injection bdev with what they saw and hit. Not in SPDK',
+    cli: { positional: ['name'] },
+    result: { type: 'array', items: { type: 'object' } },
     params: object(['name'], { name }),
   }),
 }

@@ -7,6 +7,7 @@ export type GptOptions = { all_partitions: boolean }
 export const rpc = {
   bdev_gpt_set_options: method<GptOptions, boolean>({
     description: 'Choose which partitions become bdevs; for disks that appear afterwards. SPDK has no such method',
+    result: { type: 'boolean' },
     states: 'any',
     params: {
       type: 'object',

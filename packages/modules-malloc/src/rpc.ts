@@ -18,6 +18,15 @@ type CreateParams = { name?: string; num_blocks: number; block_size: number; uui
 export const rpc = {
   bdev_malloc_create: method<CreateParams, string>({
     description: 'Create a RAM disk; answers its name',
+    cli: {
+      positional: ['num_blocks', 'block_size'],
+      mebibytes: { num_blocks: 'block_size' },
+      flags: {
+        name: '-b', uuid: '-u', physical_block_size: '-p', optimal_io_boundary: '-o', md_size: '-m',
+        md_interleave: '-i', dif_type: '-t', dif_is_head_of_md: '-d', dif_pi_format: '-f', numa_id: '-n',
+      },
+    },
+    result: { type: 'string' },
     params: object(['num_blocks', 'block_size'], {
       name: { type: 'string', description: 'Name of the bdev; default: `Malloc0`, `Malloc1`, …' },
       num_blocks: uint64('Size in blocks, above 0'),
@@ -35,6 +44,8 @@ export const rpc = {
   }),
   bdev_malloc_delete: method<{ name: string }, boolean>({
     description: 'Delete a RAM disk and its data',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     params: object(['name'], { name: { type: 'string', description: 'Name of the bdev' } }),
   }),
 }

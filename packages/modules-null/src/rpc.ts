@@ -20,6 +20,16 @@ type ResizeParams = { name: string; new_size: number }
 export const rpc = {
   bdev_null_create: method<CreateParams, string>({
     description: 'Create a bdev that returns zeros and drops writes; answers its name',
+    cli: {
+      positional: ['name', 'num_blocks', 'block_size'],
+      mebibytes: { num_blocks: 'block_size' },
+      flags: {
+        uuid: '-u', physical_block_size: '-p', md_size: '-m', dif_type: '-t', dif_is_head_of_md: '-d',
+        dif_pi_format: '-f', preferred_write_alignment: '-a', preferred_write_granularity: '-g',
+        optimal_write_size: '-s', preferred_unmap_alignment: '-c', preferred_unmap_granularity: '-r',
+      },
+    },
+    result: { type: 'string' },
     params: object(['name', 'num_blocks', 'block_size'], {
       name,
       num_blocks: uint64('Size in blocks, above 0'),
@@ -39,9 +49,16 @@ export const rpc = {
   }),
   bdev_null_resize: method<ResizeParams, boolean>({
     description: 'Grow a null bdev',
+    cli: { positional: ['name', 'new_size'] },
+    result: { type: 'boolean' },
     params: object(['name', 'new_size'], { name, new_size: uint64('New size in MiB, not below the present one') }),
   }),
-  bdev_null_delete: method<{ name: string }, boolean>({ description: 'Delete a null bdev', params: object(['name'], { name }) }),
+  bdev_null_delete: method<{ name: string }, boolean>({
+    description: 'Delete a null bdev',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
+    params: object(['name'], { name }),
+  }),
 }
 
 function refusal(p: CreateParams): string | undefined {

@@ -9,6 +9,8 @@ const uuid = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 export const rpc = {
   bdev_passthru_create: method<PassthruCreateParams, string>({
     description: 'Create a bdev that forwards every I/O to a base bdev, now or when the base appears; answers its name',
+    cli: { flags: { base_bdev_name: '-b', name: '-p', uuid: '-u' } },
+    result: { type: 'string' },
     params: {
       type: 'object',
       additionalProperties: false,
@@ -22,6 +24,8 @@ export const rpc = {
   }),
   bdev_passthru_delete: method<{ name: string }, boolean>({
     description: 'Delete a passthru bdev, or forget one that still waits for its base',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     params: {
       type: 'object',
       additionalProperties: false,

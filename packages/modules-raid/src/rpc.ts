@@ -36,6 +36,8 @@ const PARSE_ERROR = { code: -32_700 }
 export const rpc = {
   bdev_raid_get_bdevs: method<{ category: RaidState | 'all' }, JsonObject[]>({
     description: 'List arrays, whether their bdev is there or not',
+    cli: { positional: ['category'] },
+    result: { type: 'array', items: { type: 'object' } },
     decodeError: PARSE_ERROR,
     params: object(['category'], {
       category: { type: 'string', enum: ['online', 'configuring', 'offline', 'all'], description: 'Which arrays' },
@@ -43,6 +45,8 @@ export const rpc = {
   }),
   bdev_raid_create: method<RaidCreateParams, boolean>({
     description: 'Create an array, now or when its last base bdev appears; answers true',
+    cli: { flags: { name: '-n', strip_size_kb: '-z', raid_level: '-r', base_bdevs: '-b', superblock: '-s' } },
+    result: { type: 'boolean' },
     decodeError: PARSE_ERROR,
     params: object(['name', 'raid_level', 'base_bdevs'], {
       name: text('Name of the array, at most 63 bytes'),
@@ -55,6 +59,8 @@ export const rpc = {
   }),
   bdev_raid_delete: method<{ name: string; clear_sb?: boolean }, boolean>({
     description: 'Delete an array',
+    cli: { positional: ['name'], flags: { clear_sb: '-c' } },
+    result: { type: 'boolean' },
     decodeError: PARSE_ERROR,
     params: object(['name'], {
       name: text('Name of the array'),
@@ -63,6 +69,8 @@ export const rpc = {
   }),
   bdev_raid_add_base_bdev: method<{ raid_bdev: string; base_bdev: string; spare?: boolean }, boolean>({
     description: 'Put a bdev into an empty slot of an array; where that is online, it is rebuilt',
+    cli: { positional: ['raid_bdev', 'base_bdev'] },
+    result: { type: 'boolean' },
     params: object(['raid_bdev', 'base_bdev'], {
       raid_bdev: text('Name of the array'),
       base_bdev: text('Name of the bdev'),
@@ -71,11 +79,15 @@ export const rpc = {
   }),
   bdev_raid_remove_base_bdev: method<{ name: string }, boolean>({
     description: 'Take a bdev out of its array; an array that cannot do without goes offline',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     decodeError: PARSE_ERROR,
     params: object(['name'], { name: text('Name of the base bdev') }),
   }),
   bdev_raid_set_options: method<Partial<RaidOptions> | undefined, boolean>({
     description: 'Set how rebuilds go on; what is left out stays',
+    cli: { flags: { process_window_size_kb: '-w', process_max_bandwidth_mb_sec: '-b' } },
+    result: { type: 'boolean' },
     states: 'any',
     decodeError: PARSE_ERROR,
     params: object([], {
@@ -85,10 +97,14 @@ export const rpc = {
   }),
   bdev_raid_pause_process: method<{ name: string }, boolean>({
     description: 'Let the rebuild of an array wait (not in SPDK)',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     params: object(['name'], { name: text('Name of the array') }),
   }),
   bdev_raid_resume_process: method<{ name: string }, boolean>({
     description: 'Let a paused rebuild go on (not in SPDK)',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
     params: object(['name'], { name: text('Name of the array') }),
   }),
 }

@@ -10,6 +10,8 @@ const decodeError = { code: -32602, message: 'Invalid parameters' }
 export const rpc = {
   bdev_split_create: method<SplitCreateParams, readonly string[]>({
     description: 'Cut a base bdev into parts named <base>p0, <base>p1, …, now or when the base appears; answers the names of those made',
+    cli: { positional: ['base_bdev', 'split_count'], flags: { split_size_mb: '-s' } },
+    result: { type: 'array', items: { type: 'string' } },
     decodeError,
     params: {
       type: 'object',
@@ -30,6 +32,8 @@ export const rpc = {
   }),
   bdev_split_delete: method<{ base_bdev: string }, boolean>({
     description: 'Delete all parts of a base bdev, or forget a split that still waits for its base',
+    cli: { positional: ['base_bdev'] },
+    result: { type: 'boolean' },
     decodeError,
     params: { type: 'object', additionalProperties: false, required: ['base_bdev'], properties: { base_bdev } },
   }),

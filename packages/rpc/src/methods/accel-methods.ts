@@ -42,6 +42,7 @@ export function registerAccelMethods(registry: RpcRegistry, host: Host): () => R
     {
       states: 'startup',
       description: "Keeps SPDK's sizes of its pools for the saved configuration; nothing here has such pools.",
+      result: { type: 'boolean' },
       params: { type: 'object', properties: Object.fromEntries(Object.keys(DEFAULT_OPTIONS).map(name => [name, uint32])) },
       decodeError,
     },
@@ -51,15 +52,15 @@ export function registerAccelMethods(registry: RpcRegistry, host: Host): () => R
     },
   )
   registerKeyMethods(registry, host)
-  registry.register('accel_get_opc_assignments', { description: 'Operations and the engine that carries out each.' }, () =>
+  registry.register('accel_get_opc_assignments', { result: { type: 'object', additionalProperties: { type: 'string' } }, description: 'Operations and the engine that carries out each.' }, () =>
     Object.fromEntries(opcodes(host).map(opcode => [opcode, SOFTWARE])),
   )
-  registry.register('accel_get_module_info', { description: 'Engines and their operations.' }, () => [
+  registry.register('accel_get_module_info', { result: { type: 'array', items: { type: 'object' } }, description: 'Engines and their operations.' }, () => [
     { module: SOFTWARE, 'supported ops': opcodes(host) },
   ])
   registry.register(
     'accel_get_stats',
-    { description: 'Counters of encryption and decryption; others are not counted.' },
+    { result: { type: 'object' }, description: 'Counters of encryption and decryption; others are not counted.' },
     () => stats(host),
     {
       sentParams: 'ignore',
@@ -73,6 +74,8 @@ function registerKeyMethods(registry: RpcRegistry, host: Host): void {
     'accel_crypto_key_create',
     {
       description: 'Creates a key of AES-XTS.',
+      cli: { flags: { cipher: '-c', key: '-k', key2: '-e', tweak_mode: '-t', name: '-n' } },
+      result: { type: 'boolean' },
       params: {
         type: 'object',
         required: ['name', 'cipher', 'key'],
@@ -97,6 +100,8 @@ function registerKeyMethods(registry: RpcRegistry, host: Host): void {
     'accel_crypto_keys_get',
     {
       description: 'All keys or one, with their bytes.',
+      cli: { flags: { key_name: '-k' } },
+      result: { type: 'array', items: { type: 'object' } },
       params: { type: 'object', properties: { key_name: { type: 'string' } } },
       decodeError,
     },
@@ -110,6 +115,8 @@ function registerKeyMethods(registry: RpcRegistry, host: Host): void {
     'accel_crypto_key_destroy',
     {
       description: 'Destroys a key that no bdev uses.',
+      cli: { flags: { key_name: '-n --name' } },
+      result: { type: 'boolean' },
       params: { type: 'object', required: ['key_name'], properties: { key_name: { type: 'string' } } },
       decodeError,
     },

@@ -33,6 +33,8 @@ export function registerAppMethods(registry: RpcRegistry, app: AppCallbacks = {}
     {
       states: 'any',
       description: 'Names of the methods, newest registration first.',
+      cli: { flags: { current: '-c', include_aliases: '-i' } },
+      result: { type: 'array', items: { type: 'string' } },
       params: { type: 'object', properties: { current: { type: 'boolean' }, include_aliases: { type: 'boolean' } } },
       decodeError: INVALID_PARAMETERS,
     },
@@ -41,7 +43,7 @@ export function registerAppMethods(registry: RpcRegistry, app: AppCallbacks = {}
   )
   registry.register(
     'spdk_get_version',
-    { states: 'any', description: 'Version of the SPDK whose RPC this speaks.' },
+    { result: { type: 'object' }, states: 'any', description: 'Version of the SPDK whose RPC this speaks.' },
     () => SPDK_VERSION,
     {
       sentParams: { refuse: 'spdk_get_version method requires no parameters' },
@@ -50,12 +52,12 @@ export function registerAppMethods(registry: RpcRegistry, app: AppCallbacks = {}
   // An answer of SPDK's with members of our own would be another answer; who wants to know us asks for us.
   registry.register(
     'bdevkit_get_version',
-    { states: 'any', description: 'Name and version of this application; no method of SPDK.' },
+    { result: { type: 'object' }, states: 'any', description: 'Name and version of this application; no method of SPDK.' },
     () => ({ ...(app.identity ?? { name: 'bdevkit', version: 'unknown' }), node: process.versions.node, pid: process.pid }),
   )
   registry.register(
     'framework_wait_init',
-    { states: 'any', description: 'Answers once the framework is initialised.' },
+    { result: { type: 'boolean' }, states: 'any', description: 'Answers once the framework is initialised.' },
     async () => registry.whenRuntime().then(() => true),
     { sentParams: 'ignore', mayWait: true },
   )
@@ -65,6 +67,8 @@ export function registerAppMethods(registry: RpcRegistry, app: AppCallbacks = {}
     'spdk_kill_instance',
     {
       description: 'Ends the application as the signal would.',
+      cli: { positional: ['sig_name'] },
+      result: { type: 'boolean' },
       params: { type: 'object', required: ['sig_name'], properties: { sig_name: { enum: KILL_SIGNALS } } },
       decodeError: INVALID_PARAMETERS,
     },
@@ -79,7 +83,7 @@ function registerStartInit(registry: RpcRegistry, startInit: () => Promise<void>
   let started = false
   registry.register(
     'framework_start_init',
-    { states: 'startup', description: 'Initialises the framework: from STARTUP to RUNTIME.' },
+    { result: { type: 'boolean' }, states: 'startup', description: 'Initialises the framework: from STARTUP to RUNTIME.' },
     async () => {
       if (started) throw new BdevError('EALREADY', 'the framework is being initialised already')
       started = true

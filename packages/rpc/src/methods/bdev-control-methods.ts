@@ -3,6 +3,7 @@ import { HISTOGRAM_MAX_NS, HISTOGRAM_MIN_NS, TICK_RATE, type Histogram, type Hos
 import { BdevError, IO_TYPE_NAMES, RpcError, type JsonObject } from '@bdevkit/module-sdk'
 import { JSONRPC_INTERNAL_ERROR, JSONRPC_INVALID_PARAMS } from '../errors.js'
 import type { RpcRegistry } from '../registry.js'
+import { HISTOGRAM } from '../result-schemas.js'
 import { errnoOf, strerror } from '../strerror.js'
 
 /** Parameters of `bdev_set_qos_limit`: a limit that is left out stays as it is, 0 takes it off. */
@@ -52,6 +53,8 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
     'bdev_set_qos_limit',
     {
       description: 'Limits the I/Os or the MiB a second of a bdev; 0 takes a limit off.',
+      cli: { positional: ['name'] },
+      result: { type: 'boolean' },
       params: {
         type: 'object',
         required: ['name'],
@@ -64,6 +67,8 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
     'bdev_enable_histogram',
     {
       description: 'Turns the latency histogram of a bdev on or off.',
+      cli: { positional: ['name'], flags: { enable: '--histogram', opc: '-o' } },
+      result: { type: 'boolean' },
       params: {
         type: 'object',
         required: ['name', 'enable'],
@@ -81,13 +86,15 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
   )
   registry.register(
     'bdev_get_histogram',
-    { description: 'The latency histogram of a bdev, all channels together.', params: { type: 'object', required: ['name'], properties: { name: string } } },
+    { cli: { positional: ['name'] }, result: HISTOGRAM, description: 'The latency histogram of a bdev, all channels together.', params: { type: 'object', required: ['name'], properties: { name: string } } },
     async ({ name }: { name: string }) => histogramJson(await getHistogram(host, name)),
   )
   registry.register(
     'bdev_get_histogram_borders',
     {
       description: 'How many latencies are at or below each of the given borders, in microseconds, and how many there are.',
+      cli: { positional: ['name'] },
+      result: { type: 'object' },
       params: {
         type: 'object',
         required: ['name', 'borders'],
@@ -104,6 +111,8 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
     'bdev_set_qd_sampling_period',
     {
       description: 'Samples the queue depth of a bdev every so many microseconds; 0 = never.',
+      cli: { positional: ['name', 'period'] },
+      result: { type: 'boolean' },
       params: { type: 'object', required: ['name', 'period'], properties: { name: string, period: uint64 } },
     },
     async ({ name, period }: SetQdSamplingPeriodParams) => host.control.setQdSamplingPeriod(name, period).then(() => true),
@@ -111,7 +120,7 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
   // Not one of SPDK's: there a wait that does not end can only be seen in a debugger.
   registry.register(
     'bdev_get_pending',
-    { states: 'any', description: 'What the bdev layer waits for, whom, and since when; oldest first. No method of SPDK.' },
+    { result: { type: 'array', items: { type: 'object' } }, states: 'any', description: 'What the bdev layer waits for, whom, and since when; oldest first. No method of SPDK.' },
     () => host.pending().map(({ what, who, sinceMs }) => ({ what, waits_for: who, waiting_ms: Math.round(host.reactor.clock.nowMs() - sinceMs) })),
     { sentParams: 'ignore' },
   )

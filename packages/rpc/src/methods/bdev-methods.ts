@@ -3,6 +3,7 @@ import { bdevInfoJson, ioStatJson, moduleStatJson, TICK_RATE, type Bdev, type Bd
 import { BdevError, RpcError, type JsonObject } from '@bdevkit/module-sdk'
 import { JSONRPC_INVALID_PARAMS } from '../errors.js'
 import type { RpcRegistry } from '../registry.js'
+import { BDEV_INFO, IOSTAT } from '../result-schemas.js'
 
 /** Parameters of `bdev_get_bdevs`. */
 export interface GetBdevsParams {
@@ -45,6 +46,8 @@ export function registerBdevMethods(registry: RpcRegistry, host: Host): void {
     'bdev_get_bdevs',
     {
       description: 'Describes all bdevs, or one by name, alias or UUID.',
+      cli: { flags: { name: '-b', timeout: '-t --timeout-ms' } },
+      result: { type: 'array', items: BDEV_INFO },
       params: { type: 'object', properties: { name: { type: 'string' }, timeout: uint64 } },
     },
     (params: GetBdevsParams) => getBdevs(host, params),
@@ -54,6 +57,8 @@ export function registerBdevMethods(registry: RpcRegistry, host: Host): void {
     'bdev_get_iostat',
     {
       description: 'Counters of all bdevs, or of those named.',
+      cli: { flags: { per_channel: '-c' } },
+      result: IOSTAT,
       params: {
         type: 'object',
         properties: {
@@ -69,17 +74,21 @@ export function registerBdevMethods(registry: RpcRegistry, host: Host): void {
     'bdev_reset_iostat',
     {
       description: 'Sets the counters of all bdevs, or of one, back; those that its module keeps included.',
+      cli: { flags: { name: '-b', mode: '-m' } },
+      result: { type: 'boolean' },
       params: { type: 'object', properties: { name: { type: 'string' }, mode: resetMode } },
     },
     (params: ResetIostatParams) => resetIostat(host, params),
   )
-  registry.register('bdev_wait_for_examine', { description: 'Answers when no module examines a bdev any more.' }, async () =>
+  registry.register('bdev_wait_for_examine', { result: { type: 'boolean' }, description: 'Answers when no module examines a bdev any more.' }, async () =>
     host.waitForExamine().then(() => true),
   )
   registry.register(
     'bdev_examine',
     {
       description: 'Examines a bdev, now or when it appears, where bdev_auto_examine is off.',
+      cli: { flags: { name: '-b' } },
+      result: { type: 'boolean' },
       params: { type: 'object', required: ['name'], properties: { name: { type: 'string' } } },
       decodeError: { code: JSONRPC_INVALID_PARAMS },
     },
@@ -90,6 +99,8 @@ export function registerBdevMethods(registry: RpcRegistry, host: Host): void {
     {
       states: 'startup',
       description: 'Options of the bdev layer.',
+      cli: { flags: { bdev_io_pool_size: '-p', bdev_io_cache_size: '-c', bdev_auto_examine: '--auto-examine' } },
+      result: { type: 'boolean' },
       params: {
         type: 'object',
         properties: {

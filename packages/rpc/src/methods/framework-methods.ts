@@ -2,6 +2,7 @@
 import { RpcError, type RpcCall } from '@bdevkit/module-sdk'
 import { JSONRPC_INVALID_PARAMS } from '../errors.js'
 import type { RpcRegistry } from '../registry.js'
+import { CALLS } from '../result-schemas.js'
 
 /** A part of the application that has a configuration of its own: `struct spdk_subsystem`. */
 export interface RpcSubsystem {
@@ -19,7 +20,7 @@ export interface RpcSubsystem {
 export function registerFrameworkMethods(registry: RpcRegistry, subsystems: readonly RpcSubsystem[]): void {
   registry.register(
     'framework_get_subsystems',
-    { description: 'Subsystems in the order of initialisation, and what each needs.' },
+    { result: { type: 'array', items: { type: 'object' } }, description: 'Subsystems in the order of initialisation, and what each needs.' },
     () => subsystems.map(({ name, dependsOn }) => ({ subsystem: name, depends_on: dependsOn })),
     { sentParams: { refuse: "'framework_get_subsystems' requires no arguments" } },
   )
@@ -27,6 +28,8 @@ export function registerFrameworkMethods(registry: RpcRegistry, subsystems: read
     'framework_get_config',
     {
       description: 'Calls that bring the configuration of one subsystem back.',
+      cli: { positional: ['name'] },
+      result: CALLS,
       params: {
         type: 'object',
         required: ['name'],

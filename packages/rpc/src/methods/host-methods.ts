@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Host } from '@bdevkit/core'
 import { LogControl } from '../log-control.js'
+import { registerDiscover } from '../openrpc.js'
 import type { RpcRegistry } from '../registry.js'
 import { registerAccelMethods } from './accel-methods.js'
 import { registerAppMethods, type AppCallbacks } from './app-methods.js'
@@ -50,5 +51,6 @@ export function registerHostMethods(registry: RpcRegistry, host: Host, options: 
   registerNotifyMethods(registry, host)
   registerFrameworkMethods(registry, subsystems)
   registerAppMethods(registry, options)
+  registerDiscover(registry, options.identity?.version ?? 'unknown')
   return subsystems
 }

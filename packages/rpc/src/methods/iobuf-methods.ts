@@ -23,6 +23,7 @@ export function registerIobufMethods(registry: RpcRegistry, host: Host): () => R
     {
       states: 'startup',
       description: 'Sizes of the pools of I/O buffers. There is one pool of each size, whatever enable_numa says.',
+      result: { type: 'boolean' },
       params: {
         type: 'object',
         properties: { small_pool_count: uint64, large_pool_count: uint64, small_bufsize: uint32, large_bufsize: uint32, enable_numa: { type: 'boolean' } },
@@ -39,7 +40,7 @@ export function registerIobufMethods(registry: RpcRegistry, host: Host): () => R
       return true
     },
   )
-  registry.register('iobuf_get_stats', { description: 'Use of the pools of I/O buffers.' }, () => host.iobuf.statsJson(), {
+  registry.register('iobuf_get_stats', { result: { type: 'array', items: { type: 'object' } }, description: 'Use of the pools of I/O buffers.' }, () => host.iobuf.statsJson(), {
     sentParams: 'ignore',
   })
   return () => host.iobuf.configJson()

@@ -19,6 +19,7 @@ export function registerSchedulerMethods(registry: RpcRegistry): () => RpcCall[]
     {
       states: 'any',
       description: 'Sets the scheduler: static, which leaves threads where they are.',
+      result: { type: 'boolean' },
       // As SPDK: the options belong to the scheduler, and what is unknown is not looked at.
       params: {
         type: 'object',
@@ -47,14 +48,14 @@ export function registerSchedulerMethods(registry: RpcRegistry): () => RpcCall[]
   )
   registry.register(
     'framework_get_scheduler',
-    { states: 'any', description: 'The scheduler and its period in microseconds.' },
+    { result: { type: 'object' }, states: 'any', description: 'The scheduler and its period in microseconds.' },
     () => ({ scheduler_name: STATIC, scheduler_period: periodUs, isolated_core_mask: '0', scheduling_core: 0 }),
     { sentParams: { refuse: "'rpc_get_scheduler' requires no arguments" } },
   )
-  registry.register('framework_get_governor', { description: 'The governor of the processors: none.' }, () => ({}), {
+  registry.register('framework_get_governor', { result: { type: 'object' }, description: 'The governor of the processors: none.' }, () => ({}), {
     sentParams: { refuse: "'rpc_get_governor' requires no arguments" },
   })
-  registry.register('framework_get_pci_devices', { description: 'PCI devices taken from the kernel: none.' }, () => [], {
+  registry.register('framework_get_pci_devices', { result: { type: 'array', items: { type: 'object' } }, description: 'PCI devices taken from the kernel: none.' }, () => [], {
     sentParams: { refuse: "framework_get_pci_devices doesn't accept any parameters.\n" },
   })
   return () => [{ method: 'framework_set_scheduler', params: { name: STATIC, ...(periodUs === 0 ? {} : { period: periodUs }) } }]

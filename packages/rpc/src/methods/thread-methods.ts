@@ -22,26 +22,26 @@ export function registerThreadMethods(registry: RpcRegistry, host: Host): void {
   })
   registry.register(
     'thread_get_stats',
-    { description: 'Threads: how long they were busy and idle, and how many pollers they have.' },
+    { result: { type: 'object' }, description: 'Threads: how long they were busy and idle, and how many pollers they have.' },
     () => threads(thread => ({ ...identity(thread), cpumask: CPUMASK, ...loopTicks(), ...pollerCounts(thread) })),
     noArguments("'thread_get_stats'"),
   )
   registry.register(
     'thread_get_pollers',
-    { description: 'Pollers of each thread.' },
+    { result: { type: 'object' }, description: 'Pollers of each thread.' },
     () => threads(thread => ({ ...identity(thread), ...pollers(thread) })),
     noArguments("'thread_get_pollers'"),
   )
   registry.register(
     'thread_get_io_channels',
-    { description: 'Channels that each thread holds.' },
+    { result: { type: 'object' }, description: 'Channels that each thread holds.' },
     () => threads(({ name, ioChannels }) => ({ name, io_channels: [...ioChannels].map(({ device, refs }) => ({ name: device.name, ref: refs })) })),
     noArguments("'thread_get_io_channels'"),
   )
   registerSetCpumask(registry, host)
   registry.register(
     'framework_get_reactors',
-    { description: 'The reactor, which is the event loop, and its threads.' },
+    { result: { type: 'object' }, description: 'The reactor, which is the event loop, and its threads.' },
     () => {
       const elapsed = Math.round((host.reactor.clock.nowMs() - startedMs) * TICKS_PER_MS)
       const { user, system } = process.cpuUsage()
@@ -68,6 +68,7 @@ function registerSetCpumask(registry: RpcRegistry, host: Host): void {
     'thread_set_cpumask',
     {
       description: 'Moves a thread to other reactors. There is one, of mask 1: all that can be asked for is what is.',
+      result: { type: 'boolean' },
       params: {
         type: 'object',
         required: ['id', 'cpumask'],
