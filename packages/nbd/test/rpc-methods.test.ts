@@ -99,12 +99,12 @@ describe('nbd disks', () => {
   })
 
   it('answer as SPDK does where there is no such disk, device or bdev', async () => {
-    const refused = (params: object) => expect(call('nbd_start_disk', params)).rejects
-    await refused({ bdev_name: 'ram0', nbd_device: '/dev/sda' }).toMatchObject({ rpcCode: -19, rpcMessage: 'illegal nbd device /dev/sda' })
-    await refused({ bdev_name: 'ram0', nbd_device: 'nowhere' }).toMatchObject({ rpcCode: -19, rpcMessage: 'illegal nbd device nowhere' })
-    await refused({ bdev_name: 'nope', nbd_device: `unix:${socket('x')}` }).toMatchObject({ rpcCode: -19, rpcMessage: 'No such device' })
-    await refused({ bdev_name: 'ram0', nbd_device: 'tcp:192.0.2.1:1' }).toMatchObject({ rpcCode: -1 })
-    await refused({}).toMatchObject({ rpcCode: -32603 })
+    const refused = (params: object) => call('nbd_start_disk', params).then(() => 'done', (error: unknown) => error)
+    expect(await refused({ bdev_name: 'ram0', nbd_device: '/dev/sda' })).toMatchObject({ rpcCode: -19, rpcMessage: 'illegal nbd device /dev/sda' })
+    expect(await refused({ bdev_name: 'ram0', nbd_device: 'nowhere' })).toMatchObject({ rpcCode: -19, rpcMessage: 'illegal nbd device nowhere' })
+    expect(await refused({ bdev_name: 'nope', nbd_device: `unix:${socket('x')}` })).toMatchObject({ rpcCode: -19, rpcMessage: 'No such device' })
+    expect(await refused({ bdev_name: 'ram0', nbd_device: 'tcp:192.0.2.1:1' })).toMatchObject({ rpcCode: -1 })
+    expect(await refused({})).toMatchObject({ rpcCode: -32603 })
     await expect(call('nbd_stop_disk', { nbd_device: '/dev/nbd0' })).rejects.toMatchObject({ rpcCode: -19, rpcMessage: 'No such device' })
     await expect(call('nbd_get_disks', { nbd_device: '/dev/nbd0' })).rejects.toMatchObject({ rpcCode: -19 })
   })
