@@ -21,13 +21,17 @@ describe('the description of the methods', () => {
       await expect(`${JSON.stringify(constant, null, 1)}\n`).toMatchFileSnapshot(file('packages/rpc/openrpc.json'))
       await expect(`${PAGE_HEAD}${openRpcPage(constant)}`).toMatchFileSnapshot(file('docs/rpc.md'))
       const types = `${SPDX}// Written by tests/rpc/generated.test.ts.\n\n/** The methods of the server with the modules that ship with it: parameters and results, from their schemas. */\n`
-      await expect(types + methodsInterface(constant, 'BdevkitMethods')).toMatchFileSnapshot(file('packages/rpc/src/client/methods.generated.ts'))
+      await expect(types + methodsInterface(constant, 'BdevkitMethods')).toMatchFileSnapshot(
+        file('packages/rpc/src/client/methods.generated.ts'),
+      )
     })
   })
 })
 
 /** The modules that ship with the command. */
-const BUILTIN = Object.keys((JSON.parse(readFileSync(file('packages/cli/package.json'), 'utf8')) as { dependencies: object }).dependencies)
+const BUILTIN = Object.keys(
+  (JSON.parse(readFileSync(file('packages/cli/package.json'), 'utf8')) as { dependencies: object }).dependencies,
+)
   .filter(name => name.startsWith('@bdevkit/modules-'))
   .map(name => file(`packages/${name.slice('@bdevkit/'.length)}`))
 

@@ -26,12 +26,14 @@ const raidUuids = (recorded: string): string =>
   recorded.replaceAll(/("uuid":"[^"]*"),\1/g, '$1').replaceAll(/("name":"RQ","uuid":)"[0-]*"/g, '$1"<uuid>"')
 
 const result = (json: string): string => `{"jsonrpc":"2.0","id":1,"result":${json}}\n`
-const KEY = '{"name":"k","cipher":"AES_XTS","key":"00000000000000000000000000000000","key2":"11111111111111111111111111111111","tweak_mode":"SIMPLE_LBA"}'
+const KEY =
+  '{"name":"k","cipher":"AES_XTS","key":"00000000000000000000000000000000","key2":"11111111111111111111111111111111","tweak_mode":"SIMPLE_LBA"}'
 
 /** Deliberate differences, each in docs/spdk-differences.md: our answer, made of SPDK's. */
 const DIFFERENCES: Record<string, (recorded: string) => string> = {
   'key: unsupported tweak mode': () => result('true'),
-  'key_destroy: in use by CR': () => '{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Failed to destroy key, rc -16"}}\n',
+  'key_destroy: in use by CR': () =>
+    '{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Failed to destroy key, rc -16"}}\n',
   'keys_get: after destroy while in use': () => result(`[${KEY}]`),
   'raid_get: R degraded': raidUuids,
   'raid_get: R after removal of the last': raidUuids,
@@ -50,7 +52,9 @@ const ONLY_WITH: Record<string, string> = {
 /** Random, or derived from a random one. */
 const RANDOM_UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[45][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/g
 const comparable = (text: string): string =>
-  text.replace(/"tick_rate":\d+,"ticks":\d+/g, '"tick_rate":0,"ticks":0').replace(RANDOM_UUID, uuid => (uuid.startsWith('5eed') ? uuid : '<uuid>'))
+  text
+    .replace(/"tick_rate":\d+,"ticks":\d+/g, '"tick_rate":0,"ticks":0')
+    .replace(RANDOM_UUID, uuid => (uuid.startsWith('5eed') ? uuid : '<uuid>'))
 
 async function runningStack(folder: string): Promise<RpcServerProcess> {
   const server = await startRpcServer(folder, [])
@@ -91,12 +95,14 @@ describe('the requests recorded from SPDK', () => {
         const found = await ask(server.socket, request, wanted, expectClose)
         if (wanted === undefined) {
           // Not recorded, and no error of the framework's own: a module's answer, which its own tests know.
-          if (!/^\[?\{"jsonrpc":"2\.0","id":1,"(?:result|error)":.*\}\]?\n$/.test(found.text)) wrong.push({ name, request, found, wanted: 'one answer' })
+          if (!/^\[?\{"jsonrpc":"2\.0","id":1,"(?:result|error)":.*\}\]?\n$/.test(found.text))
+            wrong.push({ name, request, found, wanted: 'one answer' })
           else if (process.env['BDEVKIT_GOLDEN_SHOW'] !== undefined) console.log(`${name}: ${found.text}`)
           continue
         }
         compared++
-        if (comparable(found.text) !== comparable(wanted) || found.closed !== expectClose) wrong.push({ name, request, found, wanted, closes })
+        if (comparable(found.text) !== comparable(wanted) || found.closed !== expectClose)
+          wrong.push({ name, request, found, wanted, closes })
       }
       await server.stop()
       expect(wrong).toEqual([])
@@ -106,11 +112,21 @@ describe('the requests recorded from SPDK', () => {
 })
 
 /** Sends a request and waits for its answer; where none is to come, for the answer to a second request. */
-async function ask(socket: string, request: string, wanted: string | undefined, closes: boolean): Promise<{ text: string; closed: boolean }> {
+async function ask(
+  socket: string,
+  request: string,
+  wanted: string | undefined,
+  closes: boolean,
+): Promise<{ text: string; closed: boolean }> {
   const client = await RawClient.open(socket)
   try {
     // Recorded as text where each character stands for a byte.
-    client.send(Buffer.from(request.replace(/^<(\d+) spaces>/, (_all, count) => ' '.repeat(Number(count))), 'latin1'))
+    client.send(
+      Buffer.from(
+        request.replace(/^<(\d+) spaces>/, (_all, count) => ' '.repeat(Number(count))),
+        'latin1',
+      ),
+    )
     if (closes) return { text: await client.closed(), closed: true }
     if (wanted !== '') return { text: await client.lines((wanted ?? '\n').split('\n').length - 1), closed: client.isClosed }
     const probe = await RawClient.open(socket)

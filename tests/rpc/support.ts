@@ -21,7 +21,10 @@ export interface RpcServerProcess {
 /** Starts `bdev serve` in a folder, and waits until its socket answers. */
 export async function startRpcServer(folder: string, args: readonly string[], name = 'rpc.sock'): Promise<RpcServerProcess> {
   const socket = join(folder, name)
-  const child = spawn(process.execPath, [MAIN, 'serve', '-r', socket, '--json', '--log-level', 'error', ...args], { cwd: folder, stdio: 'pipe' })
+  const child = spawn(process.execPath, [MAIN, 'serve', '-r', socket, '--json', '--log-level', 'error', ...args], {
+    cwd: folder,
+    stdio: 'pipe',
+  })
   let stderr = ''
   let stdout = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))

@@ -37,7 +37,10 @@ export function flagsOf(method: OpenRpcMethod, { name }: Param): string[] {
  * Understands what stands behind a method: its arguments and flags, `name=value`, and options of the command.
  * @throws UsageError naming what cannot be understood, and how the method is called.
  */
-export function parseMethodArgs(method: OpenRpcMethod, args: readonly string[]): { params: Record<string, unknown>; trailing: TrailingOptions } {
+export function parseMethodArgs(
+  method: OpenRpcMethod,
+  args: readonly string[],
+): { params: Record<string, unknown>; trailing: TrailingOptions } {
   return new Parser(method).parse(args)
 }
 
@@ -100,7 +103,8 @@ class Parser {
     if (param !== undefined) return this.#set(param, inline ?? this.#value(flag))
     if (negated !== undefined) return this.#set(negated, false)
     const attached = this.#flags.get(arg.slice(0, 2))
-    if (!arg.startsWith('--') && attached !== undefined && attached.schema['type'] !== 'boolean') return this.#set(attached, arg.slice(2))
+    if (!arg.startsWith('--') && attached !== undefined && attached.schema['type'] !== 'boolean')
+      return this.#set(attached, arg.slice(2))
     const trailing = TRAILING[flag]
     if (trailing === undefined) this.#refuse(`there is no flag ${flag}`)
     Object.assign(this.#trailing, { [trailing.key]: trailing.takesValue ? (inline ?? this.#value(flag)) : true })
@@ -128,13 +132,15 @@ class Parser {
 
   #param(name: string): Param {
     const param = this.#method.params.find(candidate => candidate.name === name)
-    if (param === undefined) throw new Error(`method ${this.#method.name}: its command line names a parameter "${name}" that it does not have`)
+    if (param === undefined)
+      throw new Error(`method ${this.#method.name}: its command line names a parameter "${name}" that it does not have`)
     return param
   }
 
   #convertAll(): Record<string, unknown> {
     const params: Record<string, unknown> = {}
-    for (const [name, value] of this.#given) params[name] = typeof value === 'boolean' ? value : this.#convert(this.#param(name), value)
+    for (const [name, value] of this.#given)
+      params[name] = typeof value === 'boolean' ? value : this.#convert(this.#param(name), value)
     for (const [name, blockSizeName] of Object.entries(this.#method['x-cli']?.mebibytes ?? {})) {
       const size = this.#given.get(name)
       const blockSize = params[blockSizeName]
@@ -180,7 +186,10 @@ function convert(schema: Schema, text: string): unknown {
     case 'array': {
       const json = parsed(text)
       if (Array.isArray(json)) return json
-      const elements = text.split(/[\s,]+/).filter(part => part !== '').map(part => convert((items ?? {}) as Schema, part))
+      const elements = text
+        .split(/[\s,]+/)
+        .filter(part => part !== '')
+        .map(part => convert((items ?? {}) as Schema, part))
       return elements.includes(undefined) ? undefined : elements
     }
     default:

@@ -4,7 +4,14 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { text } from 'node:stream/consumers'
 import { RpcCallError, RpcClient, RpcConnectionError, type OpenRpcDocument, type OpenRpcMethod } from '@bdevkit/rpc'
-import { loadConfigInto, saveConfig, SavedConfigError, saveSubsystemConfig, type SavedConfig, type SavedSubsystem } from '@bdevkit/rpc/client'
+import {
+  loadConfigInto,
+  saveConfig,
+  SavedConfigError,
+  saveSubsystemConfig,
+  type SavedConfig,
+  type SavedSubsystem,
+} from '@bdevkit/rpc/client'
 import { CliError, out, UsageError } from './output.js'
 import { methodHelp, parseMethodArgs, parseNamed, type TrailingOptions } from './rpc-args.js'
 
@@ -95,7 +102,7 @@ function shippedMethod(name: string): OpenRpcMethod | undefined {
 }
 
 async function discover(client: RpcClient, name: string): Promise<OpenRpcMethod> {
-  const known = await client.call('rpc.discover').catch(() => undefined) as OpenRpcDocument | undefined
+  const known = (await client.call('rpc.discover').catch(() => undefined)) as OpenRpcDocument | undefined
   const found = known?.methods.find(method => method.name === name)
   if (found !== undefined) return found
   if (known !== undefined) throw new CliError(`${name}: Method not found (code -32601)`)
@@ -137,7 +144,8 @@ async function readJsonParams(json: string, params: Record<string, unknown>): Pr
   } catch (cause) {
     throw new UsageError(`--params: wanted JSON: ${(cause as Error).message}`, { cause })
   }
-  if (typeof value !== 'object' || value === null) throw new UsageError(`--params: wanted an object or an array, found ${source.trim()}`)
+  if (typeof value !== 'object' || value === null)
+    throw new UsageError(`--params: wanted an object or an array, found ${source.trim()}`)
   return value
 }
 
@@ -167,8 +175,17 @@ interface ClientCommand {
   run(client: RpcClient, params: Record<string, unknown>): Promise<unknown>
 }
 
-const option = (name: string, description: string, type = 'string'): OpenRpcMethod['params'][number] => ({ name, description, schema: { type } })
-const command = (name: string, summary: string, params: OpenRpcMethod['params'], flags: Record<string, string>): OpenRpcMethod => ({
+const option = (name: string, description: string, type = 'string'): OpenRpcMethod['params'][number] => ({
+  name,
+  description,
+  schema: { type },
+})
+const command = (
+  name: string,
+  summary: string,
+  params: OpenRpcMethod['params'],
+  flags: Record<string, string>,
+): OpenRpcMethod => ({
   name,
   summary,
   paramStructure: 'by-name',
@@ -183,16 +200,27 @@ const FILE = option('json_conf', 'File with the configuration; default standard 
 /** What rpc.py does by several calls. */
 const COMMANDS: Readonly<Record<string, ClientCommand>> = {
   save_config: {
-    method: command('save_config', 'Prints the configuration of the server', [option('subsystems', 'Only these and what they depend on', 'array')], { subsystems: '-s' }),
+    method: command(
+      'save_config',
+      'Prints the configuration of the server',
+      [option('subsystems', 'Only these and what they depend on', 'array')],
+      { subsystems: '-s' },
+    ),
     run: (client, { subsystems }) => saveConfig(client, subsystems as string[] | undefined),
   },
   save_subsystem_config: {
-    method: command('save_subsystem_config', 'Prints the configuration of one subsystem', [{ ...option('name', 'The subsystem'), required: true }], { name: '-n' }),
+    method: command(
+      'save_subsystem_config',
+      'Prints the configuration of one subsystem',
+      [{ ...option('name', 'The subsystem'), required: true }],
+      { name: '-n' },
+    ),
     run: (client, { name }) => saveSubsystemConfig(client, String(name ?? '')),
   },
   load_config: {
     method: command('load_config', 'Loads a saved configuration into the server', [FILE], { json_conf: '-j' }),
-    run: async (client, { json_conf }) => loadConfigInto(client, await readConfig<SavedConfig>(json_conf, 'subsystems')).then(() => true),
+    run: async (client, { json_conf }) =>
+      loadConfigInto(client, await readConfig<SavedConfig>(json_conf, 'subsystems')).then(() => true),
   },
   load_subsystem_config: {
     method: command('load_subsystem_config', 'Loads one saved subsystem into the server', [FILE], { json_conf: '-j' }),
@@ -212,6 +240,7 @@ async function readConfig<Config>(file: unknown, member: string): Promise<Config
     throw new CliError(`the configuration: wanted JSON: ${(cause as Error).message}`, { cause })
   }
   const found = (value as Record<string, unknown> | null)?.[member]
-  if (!Array.isArray(found)) throw new CliError(`the configuration: wanted an object with an array "${member}"; bdev rpc save_config prints one`)
+  if (!Array.isArray(found))
+    throw new CliError(`the configuration: wanted an object with an array "${member}"; bdev rpc save_config prints one`)
   return value as Config
 }

@@ -7,8 +7,12 @@ import { describe, expect, it } from 'vitest'
 import { flagsOf, methodHelp, parseMethodArgs } from '../src/rpc-args.js'
 import { bdev, malloc, moduleCode, modulePackage, nullBdev, stackFile, startServer, tempFolder } from './support.js'
 
-const { methods } = JSON.parse(readFileSync(createRequire(import.meta.url).resolve('@bdevkit/rpc/openrpc.json'), 'utf8')) as OpenRpcDocument
-const lines = JSON.parse(readFileSync(new URL('../../../compat/formats/jsonrpc/command-lines.json', import.meta.url), 'utf8')) as [string, object][]
+const { methods } = JSON.parse(
+  readFileSync(createRequire(import.meta.url).resolve('@bdevkit/rpc/openrpc.json'), 'utf8'),
+) as OpenRpcDocument
+const lines = JSON.parse(
+  readFileSync(new URL('../../../compat/formats/jsonrpc/command-lines.json', import.meta.url), 'utf8'),
+) as [string, object][]
 const method = (name: string) => {
   const found = methods.find(candidate => candidate.name === name)
   if (found === undefined) throw new Error(`no method ${name}`)
@@ -26,12 +30,27 @@ describe('the command line of a method', () => {
   })
 
   it('takes name=value, negative numbers, attached values, and options of the command behind the method', () => {
-    expect(parse('bdev_malloc_create name=M num_blocks=8 block_size=512').params).toEqual({ name: 'M', num_blocks: 8, block_size: 512 })
-    expect(parse('bdev_malloc_create -bM 1 512 --numa-id -1 -n -1').params).toEqual({ name: 'M', num_blocks: 2048, block_size: 512, numa_id: -1 })
-    expect(parseMethodArgs(method('bdev_error_set_rules'), ['EE_M', 'rules=[{"io_type":"read"}]']).params).toEqual({ name: 'EE_M', rules: [{ io_type: 'read' }] })
+    expect(parse('bdev_malloc_create name=M num_blocks=8 block_size=512').params).toEqual({
+      name: 'M',
+      num_blocks: 8,
+      block_size: 512,
+    })
+    expect(parse('bdev_malloc_create -bM 1 512 --numa-id -1 -n -1').params).toEqual({
+      name: 'M',
+      num_blocks: 2048,
+      block_size: 512,
+      numa_id: -1,
+    })
+    expect(parseMethodArgs(method('bdev_error_set_rules'), ['EE_M', 'rules=[{"io_type":"read"}]']).params).toEqual({
+      name: 'EE_M',
+      rules: [{ io_type: 'read' }],
+    })
     expect(parse('bdev_get_bdevs -s a.sock --json --timeout 5').trailing).toEqual({ socket: 'a.sock', json: true, timeout: '5' })
     // Where the method has the flag, it is the method's.
-    expect(parse('bdev_split_create M 2 -s 16')).toEqual({ params: { base_bdev: 'M', split_count: 2, split_size_mb: 16 }, trailing: {} })
+    expect(parse('bdev_split_create M 2 -s 16')).toEqual({
+      params: { base_bdev: 'M', split_count: 2, split_size_mb: 16 },
+      trailing: {},
+    })
   })
 
   it.each([
@@ -61,7 +80,10 @@ describe('bdev rpc', () => {
     const rpc = (...args: string[]) => bdev(['rpc', '-s', server.rpcSocket, ...args])
     expect((await rpc('bdev_malloc_create', '-b', 'Malloc1', '1', '512', '--json')).stdout).toBe('"Malloc1"\n')
     const names = JSON.parse((await rpc('bdev_get_bdevs', '-p', 'malloc')).stdout) as { name: string; num_blocks: number }[]
-    expect(names.map(({ name, num_blocks }) => [name, num_blocks])).toEqual([['Malloc0', 2048], ['Malloc1', 2048]])
+    expect(names.map(({ name, num_blocks }) => [name, num_blocks])).toEqual([
+      ['Malloc0', 2048],
+      ['Malloc1', 2048],
+    ])
     expect((await rpc('bdev_get_bdevs', '--help')).stdout).toContain('usage: bdev rpc bdev_get_bdevs [-b <name>] [-t <timeout>]')
     expect((await rpc('bdev_get_bdevs', '-b', 'nope')).stderr).toBe('bdev: bdev_get_bdevs: No such device (code -19)\n')
 
@@ -69,7 +91,15 @@ describe('bdev rpc', () => {
     const file = join(server.folder, 'saved.json')
     writeFileSync(file, saved)
     const config = JSON.parse(saved) as { subsystems: { subsystem: string }[] }
-    expect(config.subsystems.map(({ subsystem }) => subsystem)).toEqual(['scheduler', 'sock', 'keyring', 'iobuf', 'accel', 'bdev', 'nbd'])
+    expect(config.subsystems.map(({ subsystem }) => subsystem)).toEqual([
+      'scheduler',
+      'sock',
+      'keyring',
+      'iobuf',
+      'accel',
+      'bdev',
+      'nbd',
+    ])
     expect(JSON.parse((await rpc('save_config', '-s', 'accel')).stdout).subsystems).toHaveLength(2)
     server.child.kill('SIGTERM')
     await server.child.ended
@@ -78,7 +108,9 @@ describe('bdev rpc', () => {
     const second = (...args: string[]) => bdev(['rpc', '-s', again.rpcSocket, ...args])
     const empty = join(tempFolder(), 'x.json')
     writeFileSync(empty, saved.replace('bdev_null_create', 'bdev_nope_create'))
-    expect((await second('load_config', '-j', empty)).stderr).toContain('the server has no method "bdev_nope_create"; nothing was called')
+    expect((await second('load_config', '-j', empty)).stderr).toContain(
+      'the server has no method "bdev_nope_create"; nothing was called',
+    )
     expect((await second('load_config', '-j', file)).stdout).toBe('true\n')
     const loaded = JSON.parse((await second('bdev_get_bdevs')).stdout) as { name: string }[]
     expect(loaded.map(({ name }) => name).sort()).toEqual(['Malloc0', 'Malloc1', 'N', 'Null0'])
@@ -86,10 +118,18 @@ describe('bdev rpc', () => {
 
   it('asks the server how a method of its own modules is called', async () => {
     const folder = tempFolder()
-    modulePackage(folder, 'letter', { code: moduleCode('letter').replace("params: object", "params: { type: 'object', properties: { name: { type: 'string' } } }, cli: { positional: ['name'] }") })
+    modulePackage(folder, 'letter', {
+      code: moduleCode('letter').replace(
+        'params: object',
+        "params: { type: 'object', properties: { name: { type: 'string' } } }, cli: { positional: ['name'] }",
+      ),
+    })
     const server = await startServer(stackFile([malloc('Malloc0')]), ['--module', folder])
     const rpc = (...args: string[]) => bdev(['rpc', '-s', server.rpcSocket, '--json', ...args])
     expect((await rpc('bdev_letter_create', 'A')).stdout).toBe('"A"\n')
-    expect(await rpc('bdev_nope_create', 'A')).toMatchObject({ status: 1, stderr: 'bdev: bdev_nope_create: Method not found (code -32601)\n' })
+    expect(await rpc('bdev_nope_create', 'A')).toMatchObject({
+      status: 1,
+      stderr: 'bdev: bdev_nope_create: Method not found (code -32601)\n',
+    })
   })
 })

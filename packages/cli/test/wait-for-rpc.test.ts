@@ -12,7 +12,14 @@ async function waiting(args: readonly string[]): Promise<{ socket: string; child
   const socket = join(tempFolder(), 'bdev.sock')
   const child = startBdev(['serve', '-r', socket, '--json', '--wait-for-rpc', ...args]) as Bdev
   const lines: string[] = []
-  child.stdout.on('data', (chunk: Buffer) => lines.push(...chunk.toString().split('\n').filter(line => line !== '')))
+  child.stdout.on('data', (chunk: Buffer) =>
+    lines.push(
+      ...chunk
+        .toString()
+        .split('\n')
+        .filter(line => line !== ''),
+    ),
+  )
   await until(child.stdout, /\n/)
   return { socket, child, lines }
 }
@@ -31,7 +38,9 @@ describe('bdev serve --wait-for-rpc', () => {
     expect(bdevs.map(({ name }) => name)).toEqual(['Malloc0'])
     const [options] = JSON.parse((await rpc(socket, 'framework_get_config', 'name=bdev')).stdout) as { params: object }[]
     expect(options!.params).toMatchObject({ bdev_io_pool_size: 4096, bdev_io_cache_size: 64, bdev_auto_examine: false })
-    expect((await rpc(socket, 'framework_start_init')).stderr).toContain('Method may only be called before framework is initialized')
+    expect((await rpc(socket, 'framework_start_init')).stderr).toContain(
+      'Method may only be called before framework is initialized',
+    )
     expect(lines).toHaveLength(2)
     expect(JSON.parse(lines[1]!)).toMatchObject({ ready: true })
     child.kill('SIGTERM')
@@ -52,7 +61,10 @@ describe('bdev serve --wait-for-rpc', () => {
   })
 
   it('wants a socket to wait on', async () => {
-    expect(await bdev(['serve', '--wait-for-rpc'])).toMatchObject({ status: 2, stderr: expect.stringContaining('--wait-for-rpc: wanted -r') })
+    expect(await bdev(['serve', '--wait-for-rpc'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--wait-for-rpc: wanted -r'),
+    })
   })
 })
 
@@ -75,6 +87,9 @@ describe('bdev serve', () => {
     await until(child.stdout!, /\n/)
     expect(JSON.parse((await rpc(socket, 'rpc_get_methods')).stdout)).toEqual(['rpc_get_methods', 'bdev_get_bdevs'])
     expect((await rpc(socket, 'spdk_get_version')).stderr).toContain('Method not found (code -32601)')
-    expect(await bdev(['serve', '-r', socket, '--rpcs-allowed', 'nope'])).toMatchObject({ status: 2, stderr: expect.stringContaining('there is no method "nope"') })
+    expect(await bdev(['serve', '-r', socket, '--rpcs-allowed', 'nope'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('there is no method "nope"'),
+    })
   })
 })

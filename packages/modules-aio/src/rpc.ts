@@ -17,6 +17,8 @@ type NameOnly = { name: string }
 export const rpc = {
   bdev_aio_create: method<CreateParams, string>({
     description: 'Make a bdev of a file or a block device; answers its name',
+    cli: { positional: ['filename', 'name', 'block_size'], flags: { readonly: '-r', uuid: '-u', nowait: '--no-wait' } },
+    result: { type: 'string' },
     params: object(['name', 'filename'], {
       name,
       filename: { type: 'string', description: 'Path of the file or block device, taken as it is' },
@@ -27,8 +29,16 @@ export const rpc = {
       nowait: flag('Never block in the kernel (RWF_NOWAIT); true is ENOTSUP here'),
     }),
   }),
-  bdev_aio_rescan: method<NameOnly, boolean>({ description: 'Look at the size of the file again', params: object(['name'], { name }) }),
-  bdev_aio_delete: method<NameOnly, boolean>({ description: 'Delete an aio bdev; the file stays', params: object(['name'], { name }) }),
+  bdev_aio_rescan: method<NameOnly, boolean>({
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
+    description: 'Look at the size of the file again', params: object(['name'], { name }),
+  }),
+  bdev_aio_delete: method<NameOnly, boolean>({
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
+    description: 'Delete an aio bdev; the file stays', params: object(['name'], { name }),
+  }),
 }
 
 /** The block size to use. @throws BdevError EINVAL it breaks SPDK's rules. */

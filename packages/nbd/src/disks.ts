@@ -52,7 +52,8 @@ export class NbdDisks {
     if (device !== undefined && !device.startsWith('/dev/')) return this.#startSocket(bdevName, device)
     if (device !== undefined) {
       if (!/^\/dev\/nbd\d+$/.test(device)) throw illegal(device)
-      if (this.#inUse(device) || (await isConnected(device))) throw new BdevError('EBUSY', `nbd_start_disk: ${device} is in use; choose another device`)
+      if (this.#inUse(device) || (await isConnected(device)))
+        throw new BdevError('EBUSY', `nbd_start_disk: ${device} is in use; choose another device`)
       return this.#startKernel(bdevName, device)
     }
     for (let index = 0; ; index++) {
@@ -65,14 +66,16 @@ export class NbdDisks {
   /** Ends a disk. @throws BdevError ENODEV no such disk; EIO `nbd-client` failed. */
   async stop(device: string): Promise<void> {
     const disk = this.#disks.get(device)
-    if (disk === undefined) throw new BdevError('ENODEV', `nbd_stop_disk: "${device}" is no disk of ours; nbd_get_disks lists them`)
+    if (disk === undefined)
+      throw new BdevError('ENODEV', `nbd_stop_disk: "${device}" is no disk of ours; nbd_get_disks lists them`)
     if (disk.folder !== undefined) await this.#nbdClient(['-d', device])
     await this.#close(disk)
   }
 
   /** Disks in the order of their start. @throws BdevError ENODEV no such disk. */
   list(device?: string): { nbd_device: string; bdev_name: string }[] {
-    if (device !== undefined && !this.#disks.has(device)) throw new BdevError('ENODEV', `nbd_get_disks: "${device}" is no disk of ours`)
+    if (device !== undefined && !this.#disks.has(device))
+      throw new BdevError('ENODEV', `nbd_get_disks: "${device}" is no disk of ours`)
     const disks = device === undefined ? [...this.#disks.values()] : [this.#disks.get(device) as Disk]
     return disks.map(({ device: nbd_device, bdevName }) => ({ nbd_device, bdev_name: bdevName }))
   }
@@ -95,7 +98,8 @@ export class NbdDisks {
   async stopAll(deadlineMs = DEADLINE_MS): Promise<void> {
     await Promise.all(
       [...this.#disks.values()].map(async disk => {
-        if (disk.folder !== undefined) await this.#nbdClient(['-d', disk.device]).catch((thrown: Error) => this.#host.log.warn(thrown.message))
+        if (disk.folder !== undefined)
+          await this.#nbdClient(['-d', disk.device]).catch((thrown: Error) => this.#host.log.warn(thrown.message))
         await this.#close(disk, deadlineMs)
       }),
     )
@@ -168,9 +172,17 @@ export class NbdDisks {
       await this.#run('nbd-client', args)
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
-        throw new BdevError('ENOTSUP', 'nbd: wanted nbd-client to connect a device of the kernel, found none on PATH; install it, or name unix:PATH as the device', { cause })
+        throw new BdevError(
+          'ENOTSUP',
+          'nbd: wanted nbd-client to connect a device of the kernel, found none on PATH; install it, or name unix:PATH as the device',
+          { cause },
+        )
       }
-      throw new BdevError('EIO', `nbd: nbd-client ${args.join(' ')}: ${(cause as Error).message.trim()}; it needs root and the module nbd (modprobe nbd)`, { cause })
+      throw new BdevError(
+        'EIO',
+        `nbd: nbd-client ${args.join(' ')}: ${(cause as Error).message.trim()}; it needs root and the module nbd (modprobe nbd)`,
+        { cause },
+      )
     }
   }
 }

@@ -51,7 +51,8 @@ export class NamedServers {
    * @throws BdevError EEXIST the name is taken; EINVAL no address; EPERM other machines could reach it; what `NbdServer.listen` throws.
    */
   async start(name: string, listen: readonly string[]): Promise<JsonObject> {
-    if (this.#servers.has(name) || this.#starting.has(name)) throw new BdevError('EEXIST', `NBD server "${name}": there is one of that name; stop it or choose another name`)
+    if (this.#servers.has(name) || this.#starting.has(name))
+      throw new BdevError('EEXIST', `NBD server "${name}": there is one of that name; stop it or choose another name`)
     const addresses = listen.map(text => this.#address(name, text))
     const server = new NbdServer(this.#host, { blockSizeRequiredAboveBytes: BLOCK_SIZE_REQUIRED_ABOVE_BYTES })
     this.#starting.add(name)
@@ -75,7 +76,14 @@ export class NamedServers {
   }
 
   /** Serves one more bdev; answers its URIs. @throws BdevError ENODEV no such server; what `NbdServer.addExport` throws. */
-  addExport({ server = DEFAULT_SERVER, bdev_name, name = bdev_name, read_only, description, multi_conn }: AddExportParams): string[] {
+  addExport({
+    server = DEFAULT_SERVER,
+    bdev_name,
+    name = bdev_name,
+    read_only,
+    description,
+    multi_conn,
+  }: AddExportParams): string[] {
     const found = this.#find(server).server
     found.addExport({
       name,
@@ -134,7 +142,10 @@ export class NamedServers {
     const found = this.#servers.get(name)
     if (found !== undefined) return found
     const names = [...this.#servers.keys()].join(', ')
-    throw new BdevError('ENODEV', `NBD server "${name}": there is none of that name${names === '' ? '; start one with nbd_server_start' : `, only ${names}`}`)
+    throw new BdevError(
+      'ENODEV',
+      `NBD server "${name}": there is none of that name${names === '' ? '; start one with nbd_server_start' : `, only ${names}`}`,
+    )
   }
 }
 

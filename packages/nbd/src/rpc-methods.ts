@@ -25,7 +25,12 @@ export interface NbdMethods {
 const text = { type: 'string' }
 const boolean = { type: 'boolean' }
 const serverName = { type: 'string', minLength: 1, description: `Name of the server, default ${DEFAULT_SERVER}` }
-const object = (required: string[], properties: JsonSchema): JsonSchema => ({ type: 'object', additionalProperties: false, required, properties })
+const object = (required: string[], properties: JsonSchema): JsonSchema => ({
+  type: 'object',
+  additionalProperties: false,
+  required,
+  properties,
+})
 
 /**
  * Adds SPDK's `nbd_start_disk`, `nbd_stop_disk` and `nbd_get_disks`, and methods of our own for servers with many exports:
@@ -53,7 +58,10 @@ function registerDiskMethods(registry: RpcRegistry, disks: NbdDisks): void {
     'nbd_start_disk',
     {
       description: 'Serves a bdev on a device: an address for NBD clients, or /dev/nbdN by way of nbd-client.',
-      params: object(['bdev_name'], { bdev_name: text, nbd_device: { ...device, description: `${device.description}; default the first free one` } }),
+      params: object(['bdev_name'], {
+        bdev_name: text,
+        nbd_device: { ...device, description: `${device.description}; default the first free one` },
+      }),
       result: device,
       cli: { positional: ['bdev_name', 'nbd_device'] },
     },
@@ -61,7 +69,12 @@ function registerDiskMethods(registry: RpcRegistry, disks: NbdDisks): void {
   )
   registry.register(
     'nbd_stop_disk',
-    { description: 'Ends a disk.', params: object(['nbd_device'], { nbd_device: device }), result: boolean, cli: { positional: ['nbd_device'] } },
+    {
+      description: 'Ends a disk.',
+      params: object(['nbd_device'], { nbd_device: device }),
+      result: boolean,
+      cli: { positional: ['nbd_device'] },
+    },
     ({ nbd_device }: { nbd_device: string }) => disks.stop(nbd_device),
   )
   registry.register(
@@ -83,7 +96,13 @@ function registerServerMethods(registry: RpcRegistry, servers: NamedServers): vo
       description: 'Starts an NBD server without exports.',
       params: object(['listen'], {
         name: serverName,
-        listen: { type: 'array', minItems: 1, maxItems: 64, items: text, description: 'Addresses: unix:PATH, tcp:HOST:PORT, tcp:[IPV6]:PORT' },
+        listen: {
+          type: 'array',
+          minItems: 1,
+          maxItems: 64,
+          items: text,
+          description: 'Addresses: unix:PATH, tcp:HOST:PORT, tcp:[IPV6]:PORT',
+        },
       }),
       cli: { positional: ['listen'] },
     },
@@ -93,10 +112,15 @@ function registerServerMethods(registry: RpcRegistry, servers: NamedServers): vo
     'nbd_server_stop',
     {
       description: 'Stops an NBD server; clients may end by themselves until the deadline. Answers how many had to be cut.',
-      params: object([], { name: serverName, deadline_ms: { type: 'integer', minimum: 0, maximum: 600_000, description: 'Milliseconds, default 5000' } }),
+      params: object([], {
+        name: serverName,
+        deadline_ms: { type: 'integer', minimum: 0, maximum: 600_000, description: 'Milliseconds, default 5000' },
+      }),
       result: object(['cut'], { cut: { type: 'integer' } }),
     },
-    async ({ name = DEFAULT_SERVER, deadline_ms = 5000 }: { name?: string; deadline_ms?: number }) => ({ cut: (await servers.stop(name, deadline_ms)).cut.length }),
+    async ({ name = DEFAULT_SERVER, deadline_ms = 5000 }: { name?: string; deadline_ms?: number }) => ({
+      cut: (await servers.stop(name, deadline_ms)).cut.length,
+    }),
     { mayWait: true },
   )
   registry.register(
@@ -127,5 +151,7 @@ function registerServerMethods(registry: RpcRegistry, servers: NamedServers): vo
     ({ server = DEFAULT_SERVER, name }: { server?: string; name: string }) => servers.removeExport(server, name),
     { mayWait: true },
   )
-  registry.register('nbd_get_servers', { description: 'NBD servers with their addresses, exports and connections.' }, () => servers.list())
+  registry.register('nbd_get_servers', { description: 'NBD servers with their addresses, exports and connections.' }, () =>
+    servers.list(),
+  )
 }

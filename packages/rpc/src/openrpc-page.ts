@@ -19,7 +19,9 @@ function section(method: OpenRpcMethod): string[] {
     lines.push('| Parameter | Type | On the command line | |', '| --- | --- | --- | --- |')
     for (const param of params) {
       const must = param.required === true ? '' : ' (optional)'
-      lines.push(`| \`${param.name}\`${must} | ${cell(typeText(param.schema))} | ${cell(spelling(param, cli))} | ${cell(param.description ?? '')} |`)
+      lines.push(
+        `| \`${param.name}\`${must} | ${cell(typeText(param.schema))} | ${cell(spelling(param, cli))} | ${cell(param.description ?? '')} |`,
+      )
     }
     lines.push('')
     const [error] = errors

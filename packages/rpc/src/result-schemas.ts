@@ -41,7 +41,16 @@ export const BDEV_INFO: JsonSchema = members(
 )
 
 const COUNTERS = integers(
-  ...['bytes_read', 'num_read_ops', 'bytes_written', 'num_write_ops', 'bytes_unmapped', 'num_unmap_ops', 'bytes_copied', 'num_copy_ops'],
+  ...[
+    'bytes_read',
+    'num_read_ops',
+    'bytes_written',
+    'num_write_ops',
+    'bytes_unmapped',
+    'num_unmap_ops',
+    'bytes_copied',
+    'num_copy_ops',
+  ],
   ...['read', 'write', 'unmap', 'copy'].flatMap(what => ['', 'max_', 'min_'].map(bound => `${bound}${what}_latency_ticks`)),
 )
 
@@ -50,7 +59,11 @@ export const IOSTAT: JsonSchema = members(integers('tick_rate', 'ticks'), {
   bdevs: list(
     members(
       { name: text, ...COUNTERS },
-      { ...integers('queue_depth_polling_period', 'queue_depth', 'io_time', 'weighted_io_time'), io_error: anyObject, driver_specific: anyObject },
+      {
+        ...integers('queue_depth_polling_period', 'queue_depth', 'io_time', 'weighted_io_time'),
+        io_error: anyObject,
+        driver_specific: anyObject,
+      },
     ),
   ),
   name: text,
@@ -58,7 +71,10 @@ export const IOSTAT: JsonSchema = members(integers('tick_rate', 'ticks'), {
 })
 
 /** Answer of `bdev_get_histogram`. */
-export const HISTOGRAM: JsonSchema = members({ histogram: text, ...integers('granularity', 'min_range', 'max_range', 'tsc_rate') })
+export const HISTOGRAM: JsonSchema = members({
+  histogram: text,
+  ...integers('granularity', 'min_range', 'max_range', 'tsc_rate'),
+})
 
 /** Answer of `notify_get_notifications`. */
 export const NOTIFICATIONS: JsonSchema = list(members({ type: text, ctx: text, id: integer }))

@@ -9,7 +9,9 @@ import type { OpenRpcDocument, OpenRpcMethod } from './openrpc.js'
 export function methodsInterface(document: OpenRpcDocument, name: string): string {
   const members = document.methods.map(method => {
     const about = method.summary === undefined ? '' : `  /** ${method.summary.replaceAll('*/', '* /')} */\n`
-    return `${about}  ${JSON.stringify(method.name).replace(/^"(\w+)"$/, '$1').replaceAll('"', "'")}: { params: ${paramsType(method)}; result: ${typeOf(method.result.schema, 2)} }`
+    return `${about}  ${JSON.stringify(method.name)
+      .replace(/^"(\w+)"$/, '$1')
+      .replaceAll('"', "'")}: { params: ${paramsType(method)}; result: ${typeOf(method.result.schema, 2)} }`
   })
   return `export interface ${name} {\n${members.join('\n')}\n}\n`
 }
@@ -30,7 +32,8 @@ function typeOf(schema: JsonSchema, indent: number): string {
   if (Array.isArray(values)) return values.map(literal).join(' | ')
   if (value !== undefined) return literal(value)
   for (const alternatives of [anyOf, oneOf]) {
-    if (Array.isArray(alternatives)) return [...new Set(alternatives.map(one => typeOf({ type, ...(one as JsonSchema) }, indent)))].join(' | ')
+    if (Array.isArray(alternatives))
+      return [...new Set(alternatives.map(one => typeOf({ type, ...(one as JsonSchema) }, indent)))].join(' | ')
   }
   if (Array.isArray(type)) return type.map(one => typeOf({ ...schema, type: one as string }, indent)).join(' | ')
   switch (type) {
@@ -46,13 +49,23 @@ function typeOf(schema: JsonSchema, indent: number): string {
       return / [|&] /.test(item) && !item.endsWith('}') ? `(${item})[]` : `${item}[]`
     }
     case 'object':
-      return objectType(properties as Record<string, JsonSchema> | undefined, additionalProperties, (required ?? []) as string[], indent)
+      return objectType(
+        properties as Record<string, JsonSchema> | undefined,
+        additionalProperties,
+        (required ?? []) as string[],
+        indent,
+      )
     default:
       return 'unknown'
   }
 }
 
-function objectType(properties: Record<string, JsonSchema> | undefined, additional: unknown, required: string[], indent: number): string {
+function objectType(
+  properties: Record<string, JsonSchema> | undefined,
+  additional: unknown,
+  required: string[],
+  indent: number,
+): string {
   if (properties === undefined) {
     return `Record<string, ${typeof additional === 'object' && additional !== null ? typeOf(additional as JsonSchema, indent) : 'unknown'}>`
   }

@@ -27,7 +27,10 @@ describe('log methods', () => {
 
   it('refuse what SPDK refuses', async () => {
     const { registry } = hostFixture()
-    await expect(registry.call('log_set_flag', { flag: 'nope' })).rejects.toMatchObject({ rpcCode: -32602, rpcMessage: 'invalid log flag' })
+    await expect(registry.call('log_set_flag', { flag: 'nope' })).rejects.toMatchObject({
+      rpcCode: -32602,
+      rpcMessage: 'invalid log flag',
+    })
     await expect(registry.call('log_set_level', { level: 'FOO' })).rejects.toMatchObject({ rpcCode: -32603 })
     await expect(registry.call('log_get_level', {})).rejects.toMatchObject({ rpcMessage: 'log_get_level requires no parameters' })
   })
@@ -43,15 +46,33 @@ describe('threads', () => {
     const paused = host.appThread.registerPoller(() => 0, undefined, 5000, 'paused_poller')
     paused.pause()
 
-    type Threads = { threads: { name: string; id: number; io_channels: object[]; timed_pollers: object[]; paused_pollers: object[] }[] }
+    type Threads = {
+      threads: { name: string; id: number; io_channels: object[]; timed_pollers: object[]; paused_pollers: object[] }[]
+    }
     const { threads } = await registry.call<Threads>('thread_get_io_channels')
     expect(threads[0]!.name).toBe('app_thread')
     expect(names(threads[0]!.io_channels)).toEqual(['ram', 'bdev_R0'])
     const pollers = (await registry.call<Threads>('thread_get_pollers')).threads[0]!
-    expect(pollers.timed_pollers).toContainEqual({ name: 'test_poller', id: poller.id, state: 'waiting', run_count: 0, busy_count: 0, period_ticks: 5_000_000 })
+    expect(pollers.timed_pollers).toContainEqual({
+      name: 'test_poller',
+      id: poller.id,
+      state: 'waiting',
+      run_count: 0,
+      busy_count: 0,
+      period_ticks: 5_000_000,
+    })
     expect(names(pollers.paused_pollers)).toEqual(['paused_poller'])
     const stats = (await registry.call<{ threads: Record<string, unknown>[] }>('thread_get_stats')).threads[0]!
-    expect(Object.keys(stats)).toEqual(['name', 'id', 'cpumask', 'busy', 'idle', 'active_pollers_count', 'timed_pollers_count', 'paused_pollers_count'])
+    expect(Object.keys(stats)).toEqual([
+      'name',
+      'id',
+      'cpumask',
+      'busy',
+      'idle',
+      'active_pollers_count',
+      'timed_pollers_count',
+      'paused_pollers_count',
+    ])
     expect(stats['paused_pollers_count']).toBe(1)
     const reactors = await registry.call<{ pid: number; reactors: { lw_threads: object[] }[] }>('framework_get_reactors')
     expect(reactors.pid).toBe(process.pid)
@@ -68,10 +89,21 @@ describe('threads', () => {
     const set = (params: object) => registry.call('thread_set_cpumask', params)
     expect(await set({ id, cpumask: '0x1' })).toBe(true)
     expect(await set({ id, cpumask: '[0,3]' })).toBe(true)
-    await expect(set({ id, cpumask: '2' })).rejects.toMatchObject({ rpcCode: -32603, rpcMessage: 'No CPU is selected from reactor mask 1' })
+    await expect(set({ id, cpumask: '2' })).rejects.toMatchObject({
+      rpcCode: -32603,
+      rpcMessage: 'No CPU is selected from reactor mask 1',
+    })
     await expect(set({ id, cpumask: 'zz' })).rejects.toMatchObject({ rpcCode: -32603, rpcMessage: 'Invalid cpumask zz' })
-    await expect(set({ id: 9999, cpumask: '1' })).rejects.toMatchObject({ rpcCode: -32602, rpcMessage: 'Thread 9999 does not exist' })
-    expect([parseCpumask('[1-3]'), parseCpumask('[3-1]'), parseCpumask('[9999]'), parseCpumask('')]).toEqual([14n, undefined, undefined, undefined])
+    await expect(set({ id: 9999, cpumask: '1' })).rejects.toMatchObject({
+      rpcCode: -32602,
+      rpcMessage: 'Thread 9999 does not exist',
+    })
+    expect([parseCpumask('[1-3]'), parseCpumask('[3-1]'), parseCpumask('[9999]'), parseCpumask('')]).toEqual([
+      14n,
+      undefined,
+      undefined,
+      undefined,
+    ])
   })
 })
 
@@ -82,14 +114,26 @@ describe('options of what is not here', () => {
     await registry.call('sock_impl_set_options', { impl_name: 'ssl', tls_version: 13 })
     await registry.call('sock_set_default_impl', { impl_name: 'uring' })
     await registry.call('framework_set_scheduler', { name: 'static', period: 5 })
-    await expect(registry.call('framework_set_scheduler', { name: 'dynamic' })).rejects.toMatchObject({ rpcCode: -32603, rpcMessage: 'Unknown error -22' })
-    await expect(registry.call('iobuf_set_options', { small_bufsize: 4095 })).rejects.toMatchObject({ rpcCode: -22, rpcMessage: 'Invalid argument' })
-    await expect(registry.call('sock_impl_get_options', { impl_name: 'nope' })).rejects.toMatchObject({ rpcCode: -32602, rpcMessage: 'Invalid parameters' })
+    await expect(registry.call('framework_set_scheduler', { name: 'dynamic' })).rejects.toMatchObject({
+      rpcCode: -32603,
+      rpcMessage: 'Unknown error -22',
+    })
+    await expect(registry.call('iobuf_set_options', { small_bufsize: 4095 })).rejects.toMatchObject({
+      rpcCode: -22,
+      rpcMessage: 'Invalid argument',
+    })
+    await expect(registry.call('sock_impl_get_options', { impl_name: 'nope' })).rejects.toMatchObject({
+      rpcCode: -32602,
+      rpcMessage: 'Invalid parameters',
+    })
     await host.init()
     registry.enterRuntime()
     const config = (name: string) => registry.call<{ params: object }[]>('framework_get_config', { name })
     expect(await config('iobuf')).toEqual([
-      { method: 'iobuf_set_options', params: { small_pool_count: 64, large_pool_count: 1024, small_bufsize: 8192, large_bufsize: 8192, enable_numa: false } },
+      {
+        method: 'iobuf_set_options',
+        params: { small_pool_count: 64, large_pool_count: 1024, small_bufsize: 8192, large_bufsize: 8192, enable_numa: false },
+      },
     ])
     expect(await config('scheduler')).toEqual([{ method: 'framework_set_scheduler', params: { name: 'static', period: 5 } }])
     expect(await config('keyring')).toEqual([])

@@ -37,7 +37,8 @@ export async function saveConfig(client: ConfigClient, subsystems?: readonly str
   const wanted = new Set<string>()
   const want = (name: string): void => {
     const found = known.find(({ subsystem }) => subsystem === name)
-    if (found === undefined) throw new SavedConfigError(`there is no subsystem "${name}", only ${known.map(({ subsystem }) => subsystem).join(', ')}`)
+    if (found === undefined)
+      throw new SavedConfigError(`there is no subsystem "${name}", only ${known.map(({ subsystem }) => subsystem).join(', ')}`)
     if (wanted.has(name)) return
     wanted.add(name)
     found.depends_on.forEach(want)
@@ -63,7 +64,8 @@ export async function loadConfigInto(client: ConfigClient, config: SavedConfig):
   let left = config.subsystems.flatMap(({ subsystem, config: entries }) => (entries ?? []).map(entry => ({ subsystem, entry })))
   for (const { subsystem, entry } of left) {
     for (const { method } of [entry].flat()) {
-      if (!known.has(method)) throw new SavedConfigError(`subsystem "${subsystem}": the server has no method "${method}"; nothing was called`)
+      if (!known.has(method))
+        throw new SavedConfigError(`subsystem "${subsystem}": the server has no method "${method}"; nothing was called`)
     }
   }
   for (;;) {
@@ -78,6 +80,12 @@ export async function loadConfigInto(client: ConfigClient, config: SavedConfig):
     left = later
     if (current.has('framework_start_init')) await client.call('framework_start_init')
     else if (left.length === 0) return
-    else if (!advanced) throw new SavedConfigError(`not called, as the present state does not permit it: ${left.flatMap(({ entry }) => [entry].flat()).map(({ method }) => method).join(', ')}`)
+    else if (!advanced)
+      throw new SavedConfigError(
+        `not called, as the present state does not permit it: ${left
+          .flatMap(({ entry }) => [entry].flat())
+          .map(({ method }) => method)
+          .join(', ')}`,
+      )
   }
 }

@@ -36,6 +36,33 @@ export interface BdevkitMethods {
     sequence_count?: number
     buf_count?: number
   } | undefined; result: boolean }
+  /** Make a bdev of a file or a block device; answers its name */
+  bdev_aio_create: { params: {
+    /** Name of the bdev */
+    name: string
+    /** Path of the file or block device, taken as it is */
+    filename: string
+    /** Block size in bytes, a power of two from 512 on; 0 = that of the block device */
+    block_size?: number
+    /** Open it for reading only */
+    readonly?: boolean
+    /** Deallocate on UNMAP and WRITE_ZEROES; true is ENOTSUP here */
+    fallocate?: boolean
+    /** UUID; default: random */
+    uuid?: string
+    /** Never block in the kernel (RWF_NOWAIT); true is ENOTSUP here */
+    nowait?: boolean
+  }; result: string }
+  /** Delete an aio bdev; the file stays */
+  bdev_aio_delete: { params: {
+    /** Name of the bdev */
+    name: string
+  }; result: boolean }
+  /** Look at the size of the file again */
+  bdev_aio_rescan: { params: {
+    /** Name of the bdev */
+    name: string
+  }; result: boolean }
   /** Create a bdev that encrypts what its base keeps, now or when the base appears; answers its name */
   bdev_crypto_create: { params: {
     /** Name, alias or UUID of the base bdev; it may appear later */
@@ -198,7 +225,7 @@ export interface BdevkitMethods {
       heal_on_write?: boolean
       nvme_sct?: number
       nvme_sc?: number
-      errno?: 'EPERM' | 'ENOENT' | 'EIO' | 'EBADF' | 'EAGAIN' | 'ENOMEM' | 'EACCES' | 'EFAULT' | 'EBUSY' | 'EEXIST' | 'ENODEV' | 'EINVAL' | 'ENFILE' | 'EMFILE' | 'EFBIG' | 'ENOSPC' | 'EROFS' | 'EPIPE' | 'ERANGE' | 'ENAMETOOLONG' | 'EOVERFLOW' | 'EILSEQ' | 'ENOTSUP' | 'EADDRINUSE' | 'ECONNRESET' | 'ESHUTDOWN' | 'ETIMEDOUT' | 'ECONNREFUSED' | 'EALREADY' | 'EINPROGRESS' | 'ECANCELED'
+      errno?: 'EPERM' | 'ENOENT' | 'EIO' | 'ENXIO' | 'EBADF' | 'EAGAIN' | 'ENOMEM' | 'EACCES' | 'EFAULT' | 'EBUSY' | 'EEXIST' | 'ENODEV' | 'ENOTDIR' | 'EISDIR' | 'EINVAL' | 'ENFILE' | 'EMFILE' | 'ETXTBSY' | 'EFBIG' | 'ENOSPC' | 'EROFS' | 'EPIPE' | 'ERANGE' | 'ENAMETOOLONG' | 'ELOOP' | 'EOVERFLOW' | 'EILSEQ' | 'ENOTSUP' | 'EADDRINUSE' | 'ECONNRESET' | 'ESHUTDOWN' | 'ETIMEDOUT' | 'ECONNREFUSED' | 'EALREADY' | 'EINPROGRESS' | 'ECANCELED'
       corrupt_offset?: number
       corrupt_value?: number
     }[]

@@ -52,12 +52,19 @@ export function registerAccelMethods(registry: RpcRegistry, host: Host): () => R
     },
   )
   registerKeyMethods(registry, host)
-  registry.register('accel_get_opc_assignments', { result: { type: 'object', additionalProperties: { type: 'string' } }, description: 'Operations and the engine that carries out each.' }, () =>
-    Object.fromEntries(opcodes(host).map(opcode => [opcode, SOFTWARE])),
+  registry.register(
+    'accel_get_opc_assignments',
+    {
+      result: { type: 'object', additionalProperties: { type: 'string' } },
+      description: 'Operations and the engine that carries out each.',
+    },
+    () => Object.fromEntries(opcodes(host).map(opcode => [opcode, SOFTWARE])),
   )
-  registry.register('accel_get_module_info', { result: { type: 'array', items: { type: 'object' } }, description: 'Engines and their operations.' }, () => [
-    { module: SOFTWARE, 'supported ops': opcodes(host) },
-  ])
+  registry.register(
+    'accel_get_module_info',
+    { result: { type: 'array', items: { type: 'object' } }, description: 'Engines and their operations.' },
+    () => [{ module: SOFTWARE, 'supported ops': opcodes(host) }],
+  )
   registry.register(
     'accel_get_stats',
     { result: { type: 'object' }, description: 'Counters of encryption and decryption; others are not counted.' },

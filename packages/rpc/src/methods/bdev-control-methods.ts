@@ -58,7 +58,13 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
       params: {
         type: 'object',
         required: ['name'],
-        properties: { name: string, rw_ios_per_sec: uint64, rw_mbytes_per_sec: uint64, r_mbytes_per_sec: uint64, w_mbytes_per_sec: uint64 },
+        properties: {
+          name: string,
+          rw_ios_per_sec: uint64,
+          rw_mbytes_per_sec: uint64,
+          r_mbytes_per_sec: uint64,
+          w_mbytes_per_sec: uint64,
+        },
       },
     },
     (params: SetQosLimitParams) => setQosLimit(host, params),
@@ -86,7 +92,12 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
   )
   registry.register(
     'bdev_get_histogram',
-    { cli: { positional: ['name'] }, result: HISTOGRAM, description: 'The latency histogram of a bdev, all channels together.', params: { type: 'object', required: ['name'], properties: { name: string } } },
+    {
+      cli: { positional: ['name'] },
+      result: HISTOGRAM,
+      description: 'The latency histogram of a bdev, all channels together.',
+      params: { type: 'object', required: ['name'], properties: { name: string } },
+    },
     async ({ name }: { name: string }) => histogramJson(await getHistogram(host, name)),
   )
   registry.register(
@@ -120,8 +131,19 @@ export function registerBdevControlMethods(registry: RpcRegistry, host: Host): v
   // Not one of SPDK's: there a wait that does not end can only be seen in a debugger.
   registry.register(
     'bdev_get_pending',
-    { result: { type: 'array', items: { type: 'object' } }, states: 'any', description: 'What the bdev layer waits for, whom, and since when; oldest first. No method of SPDK.' },
-    () => host.pending().map(({ what, who, sinceMs }) => ({ what, waits_for: who, waiting_ms: Math.round(host.reactor.clock.nowMs() - sinceMs) })),
+    {
+      result: { type: 'array', items: { type: 'object' } },
+      states: 'any',
+      description: 'What the bdev layer waits for, whom, and since when; oldest first. No method of SPDK.',
+    },
+    () =>
+      host
+        .pending()
+        .map(({ what, who, sinceMs }) => ({
+          what,
+          waits_for: who,
+          waiting_ms: Math.round(host.reactor.clock.nowMs() - sinceMs),
+        })),
     { sentParams: 'ignore' },
   )
 }
@@ -153,7 +175,12 @@ async function enableHistogram(host: Host, { name, enable, opc, ...params }: Ena
     if (ioType < 0) throw new RpcError(JSONRPC_INTERNAL_ERROR, 'Invalid Io type')
     if (!enable) return host.control.disableHistogram(bdev.name)
     const { granularity, min_nsec: minNs = HISTOGRAM_MIN_NS, max_nsec: maxNs = HISTOGRAM_MAX_NS } = params
-    return host.control.enableHistogram(bdev.name, { ioType, minNs, maxNs, ...(granularity === undefined ? {} : { granularity }) })
+    return host.control.enableHistogram(bdev.name, {
+      ioType,
+      minNs,
+      maxNs,
+      ...(granularity === undefined ? {} : { granularity }),
+    })
   })
   return true
 }
@@ -161,7 +188,8 @@ async function enableHistogram(host: Host, { name, enable, opc, ...params }: Ena
 async function getHistogram(host: Host, name: string): Promise<Histogram> {
   const found = await host.forEachBdevByName([name], async bdev => {
     // SPDK allocates by the geometry that was set last, and has none before the first time.
-    if (bdev.histogram === null) throw new BdevError('ENOMEM', `bdev "${name}": its histogram was never enabled; call bdev_enable_histogram`)
+    if (bdev.histogram === null)
+      throw new BdevError('ENOMEM', `bdev "${name}": its histogram was never enabled; call bdev_enable_histogram`)
     try {
       return await host.control.getHistogram(bdev.name)
     } catch (cause) {

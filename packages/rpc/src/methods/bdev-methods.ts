@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { bdevInfoJson, ioStatJson, moduleStatJson, TICK_RATE, type Bdev, type BdevIoStat, type Host, type StatResetMode } from '@bdevkit/core'
+import {
+  bdevInfoJson,
+  ioStatJson,
+  moduleStatJson,
+  TICK_RATE,
+  type Bdev,
+  type BdevIoStat,
+  type Host,
+  type StatResetMode,
+} from '@bdevkit/core'
 import { BdevError, RpcError, type JsonObject } from '@bdevkit/module-sdk'
 import { JSONRPC_INVALID_PARAMS } from '../errors.js'
 import type { RpcRegistry } from '../registry.js'
@@ -80,8 +89,10 @@ export function registerBdevMethods(registry: RpcRegistry, host: Host): void {
     },
     (params: ResetIostatParams) => resetIostat(host, params),
   )
-  registry.register('bdev_wait_for_examine', { result: { type: 'boolean' }, description: 'Answers when no module examines a bdev any more.' }, async () =>
-    host.waitForExamine().then(() => true),
+  registry.register(
+    'bdev_wait_for_examine',
+    { result: { type: 'boolean' }, description: 'Answers when no module examines a bdev any more.' },
+    async () => host.waitForExamine().then(() => true),
   )
   registry.register(
     'bdev_examine',
@@ -205,7 +216,11 @@ function setOptions(host: Host, params: SetOptionsParams): boolean {
   } catch (cause) {
     if ((cause as { code?: unknown }).code !== 'EINVAL') throw cause
     const { size, reservePerThread } = host.budget
-    throw new RpcError(JSONRPC_INVALID_PARAMS, `Pool size ${poolSize ?? size} too small for cache size ${cacheSize ?? reservePerThread}`, { cause })
+    throw new RpcError(
+      JSONRPC_INVALID_PARAMS,
+      `Pool size ${poolSize ?? size} too small for cache size ${cacheSize ?? reservePerThread}`,
+      { cause },
+    )
   }
   return true
 }

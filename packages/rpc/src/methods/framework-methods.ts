@@ -20,7 +20,10 @@ export interface RpcSubsystem {
 export function registerFrameworkMethods(registry: RpcRegistry, subsystems: readonly RpcSubsystem[]): void {
   registry.register(
     'framework_get_subsystems',
-    { result: { type: 'array', items: { type: 'object' } }, description: 'Subsystems in the order of initialisation, and what each needs.' },
+    {
+      result: { type: 'array', items: { type: 'object' } },
+      description: 'Subsystems in the order of initialisation, and what each needs.',
+    },
     () => subsystems.map(({ name, dependsOn }) => ({ subsystem: name, depends_on: dependsOn })),
     { sentParams: { refuse: "'framework_get_subsystems' requires no arguments" } },
   )

@@ -26,7 +26,13 @@ export function registerIobufMethods(registry: RpcRegistry, host: Host): () => R
       result: { type: 'boolean' },
       params: {
         type: 'object',
-        properties: { small_pool_count: uint64, large_pool_count: uint64, small_bufsize: uint32, large_bufsize: uint32, enable_numa: { type: 'boolean' } },
+        properties: {
+          small_pool_count: uint64,
+          large_pool_count: uint64,
+          small_bufsize: uint32,
+          large_bufsize: uint32,
+          enable_numa: { type: 'boolean' },
+        },
       },
       decodeError: { code: JSONRPC_INVALID_PARAMS, message: DECODE_FAILED },
     },
@@ -40,8 +46,13 @@ export function registerIobufMethods(registry: RpcRegistry, host: Host): () => R
       return true
     },
   )
-  registry.register('iobuf_get_stats', { result: { type: 'array', items: { type: 'object' } }, description: 'Use of the pools of I/O buffers.' }, () => host.iobuf.statsJson(), {
-    sentParams: 'ignore',
-  })
+  registry.register(
+    'iobuf_get_stats',
+    { result: { type: 'array', items: { type: 'object' } }, description: 'Use of the pools of I/O buffers.' },
+    () => host.iobuf.statsJson(),
+    {
+      sentParams: 'ignore',
+    },
+  )
   return () => host.iobuf.configJson()
 }

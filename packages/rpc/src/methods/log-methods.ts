@@ -15,7 +15,8 @@ const flagParams = {
 export function registerLogMethods(registry: RpcRegistry, control: LogControl): void {
   for (const which of ['print_level', 'level'] as const) {
     const member = which === 'level' ? 'level' : 'printLevel'
-    const meaning = which === 'level' ? 'Level for the log of the system, which is kept and not used' : 'Level up to which messages are printed'
+    const meaning =
+      which === 'level' ? 'Level for the log of the system, which is kept and not used' : 'Level up to which messages are printed'
     registry.register(
       `log_set_${which}`,
       { states: 'any', description: `${meaning}: sets it.`, params: levelParams, cli: { positional: ['level'] } },
@@ -24,10 +25,8 @@ export function registerLogMethods(registry: RpcRegistry, control: LogControl): 
         return true
       },
     )
-    registry.register(
-      `log_get_${which}`,
-      { states: 'any', description: `${meaning}.`, result: { enum: LOG_LEVEL_NAMES } },
-      () => logLevelName(control[member]),
+    registry.register(`log_get_${which}`, { states: 'any', description: `${meaning}.`, result: { enum: LOG_LEVEL_NAMES } }, () =>
+      logLevelName(control[member]),
     )
   }
   for (const on of [true, false]) {
@@ -35,7 +34,9 @@ export function registerLogMethods(registry: RpcRegistry, control: LogControl): 
       on ? 'log_set_flag' : 'log_clear_flag',
       {
         states: 'any',
-        description: on ? 'Prints all messages of a source, whatever their level.' : 'Prints messages of a source by their level again.',
+        description: on
+          ? 'Prints all messages of a source, whatever their level.'
+          : 'Prints messages of a source by their level again.',
         params: flagParams,
         cli: { positional: ['flag'] },
       },

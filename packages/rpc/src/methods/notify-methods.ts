@@ -17,9 +17,14 @@ const uint64 = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
 
 /** Adds the methods of `lib/notify/notify_rpc.c`. */
 export function registerNotifyMethods(registry: RpcRegistry, host: Host): void {
-  registry.register('notify_get_types', { result: { type: 'array', items: { type: 'string' } }, description: 'Types of notifications.' }, () => [...host.notifications.types], {
-    sentParams: { refuse: 'No parameters required' },
-  })
+  registry.register(
+    'notify_get_types',
+    { result: { type: 'array', items: { type: 'string' } }, description: 'Types of notifications.' },
+    () => [...host.notifications.types],
+    {
+      sentParams: { refuse: 'No parameters required' },
+    },
+  )
   registry.register(
     'notify_get_notifications',
     {
@@ -29,6 +34,7 @@ export function registerNotifyMethods(registry: RpcRegistry, host: Host): void {
       params: { type: 'object', properties: { id: uint64, max: uint64 } },
       decodeError: { code: JSONRPC_INVALID_PARAMS, message: strerror(errnoOf('EINVAL') as number) },
     },
-    ({ id, max }: GetNotificationsParams) => host.notifications.list(id, max).map(({ type, ctx, id: at }) => ({ type, ctx, id: at })),
+    ({ id, max }: GetNotificationsParams) =>
+      host.notifications.list(id, max).map(({ type, ctx, id: at }) => ({ type, ctx, id: at })),
   )
 }

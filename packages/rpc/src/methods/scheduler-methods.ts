@@ -40,7 +40,8 @@ export function registerSchedulerMethods(registry: RpcRegistry): () => RpcCall[]
     ({ name, period, load_limit, core_limit, core_busy, mappings }: SetSchedulerParams) => {
       if (period !== undefined && period !== 0) periodUs = period
       else if (periodUs === 0) periodUs = 1_000_000
-      const custom = [load_limit, core_limit, core_busy].some(limit => limit !== undefined && limit !== 0) || mappings !== undefined
+      const custom =
+        [load_limit, core_limit, core_busy].some(limit => limit !== undefined && limit !== 0) || mappings !== undefined
       // SPDK asks strerror for the text of a negative number.
       if (name !== STATIC || custom) throw new RpcError(JSONRPC_INTERNAL_ERROR, 'Unknown error -22')
       return true
@@ -52,12 +53,22 @@ export function registerSchedulerMethods(registry: RpcRegistry): () => RpcCall[]
     () => ({ scheduler_name: STATIC, scheduler_period: periodUs, isolated_core_mask: '0', scheduling_core: 0 }),
     { sentParams: { refuse: "'rpc_get_scheduler' requires no arguments" } },
   )
-  registry.register('framework_get_governor', { result: { type: 'object' }, description: 'The governor of the processors: none.' }, () => ({}), {
-    sentParams: { refuse: "'rpc_get_governor' requires no arguments" },
-  })
-  registry.register('framework_get_pci_devices', { result: { type: 'array', items: { type: 'object' } }, description: 'PCI devices taken from the kernel: none.' }, () => [], {
-    sentParams: { refuse: "framework_get_pci_devices doesn't accept any parameters.\n" },
-  })
+  registry.register(
+    'framework_get_governor',
+    { result: { type: 'object' }, description: 'The governor of the processors: none.' },
+    () => ({}),
+    {
+      sentParams: { refuse: "'rpc_get_governor' requires no arguments" },
+    },
+  )
+  registry.register(
+    'framework_get_pci_devices',
+    { result: { type: 'array', items: { type: 'object' } }, description: 'PCI devices taken from the kernel: none.' },
+    () => [],
+    {
+      sentParams: { refuse: "framework_get_pci_devices doesn't accept any parameters.\n" },
+    },
+  )
   return () => [{ method: 'framework_set_scheduler', params: { name: STATIC, ...(periodUs === 0 ? {} : { period: periodUs }) } }]
 }
 

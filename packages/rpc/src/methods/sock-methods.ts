@@ -57,7 +57,14 @@ export function registerSockMethods(registry: RpcRegistry): () => RpcCall[] {
   const implOnly = { type: 'object', required: ['impl_name'], properties: { impl_name: implName } }
   registry.register(
     'sock_impl_get_options',
-    { result: { type: 'object' }, states: 'any', description: 'Options of a socket implementation.', params: implOnly, decodeError, cli: { flags: { impl_name: '-i --impl' } } },
+    {
+      result: { type: 'object' },
+      states: 'any',
+      description: 'Options of a socket implementation.',
+      params: implOnly,
+      decodeError,
+      cli: { flags: { impl_name: '-i --impl' } },
+    },
     ({ impl_name }: { impl_name: string }) => ({ ...find(impl_name) }),
   )
   registry.register(
@@ -71,7 +78,9 @@ export function registerSockMethods(registry: RpcRegistry): () => RpcCall[] {
         required: ['impl_name'],
         properties: {
           impl_name: implName,
-          ...Object.fromEntries(Object.entries(POSIX).map(([name, value]) => [name, typeof value === 'boolean' ? boolean : uint32])),
+          ...Object.fromEntries(
+            Object.entries(POSIX).map(([name, value]) => [name, typeof value === 'boolean' ? boolean : uint32]),
+          ),
         },
       },
       decodeError,
@@ -84,14 +93,25 @@ export function registerSockMethods(registry: RpcRegistry): () => RpcCall[] {
   )
   registry.register(
     'sock_set_default_impl',
-    { result: { type: 'boolean' }, states: 'startup', description: 'Keeps the name of the socket implementation to use.', params: implOnly, decodeError, cli: { flags: { impl_name: '-i --impl' } } },
+    {
+      result: { type: 'boolean' },
+      states: 'startup',
+      description: 'Keeps the name of the socket implementation to use.',
+      params: implOnly,
+      decodeError,
+      cli: { flags: { impl_name: '-i --impl' } },
+    },
     ({ impl_name }: { impl_name: string }) => {
       find(impl_name)
       defaultImpl = impl_name
       return true
     },
   )
-  registry.register('sock_get_default_impl', { result: { type: 'object' }, states: 'any', description: 'Name of the socket implementation.' }, () => ({ impl_name: defaultImpl }))
+  registry.register(
+    'sock_get_default_impl',
+    { result: { type: 'object' }, states: 'any', description: 'Name of the socket implementation.' },
+    () => ({ impl_name: defaultImpl }),
+  )
   return () => [
     { method: 'sock_set_default_impl', params: { impl_name: defaultImpl } },
     ...[...impls].map(([impl_name, options]) => ({ method: 'sock_impl_set_options', params: { impl_name, ...options } })),

@@ -35,7 +35,11 @@ export function registerThreadMethods(registry: RpcRegistry, host: Host): void {
   registry.register(
     'thread_get_io_channels',
     { result: { type: 'object' }, description: 'Channels that each thread holds.' },
-    () => threads(({ name, ioChannels }) => ({ name, io_channels: [...ioChannels].map(({ device, refs }) => ({ name: device.name, ref: refs })) })),
+    () =>
+      threads(({ name, ioChannels }) => ({
+        name,
+        io_channels: [...ioChannels].map(({ device, refs }) => ({ name: device.name, ref: refs })),
+      })),
     noArguments("'thread_get_io_channels'"),
   )
   registerSetCpumask(registry, host)
@@ -72,13 +76,17 @@ function registerSetCpumask(registry: RpcRegistry, host: Host): void {
       params: {
         type: 'object',
         required: ['id', 'cpumask'],
-        properties: { id: { type: 'integer', minimum: 0 }, cpumask: { type: 'string', description: 'Hexadecimal, or a list as [0]' } },
+        properties: {
+          id: { type: 'integer', minimum: 0 },
+          cpumask: { type: 'string', description: 'Hexadecimal, or a list as [0]' },
+        },
       },
       decodeError: { code: JSONRPC_INVALID_PARAMS, message: DECODE_FAILED },
       cli: { flags: { id: '-i', cpumask: '-m' } },
     },
     ({ id, cpumask }: { id: number; cpumask: string }) => {
-      if (!host.reactor.threads.some(thread => thread.id === id)) throw new RpcError(JSONRPC_INVALID_PARAMS, `Thread ${id} does not exist`)
+      if (!host.reactor.threads.some(thread => thread.id === id))
+        throw new RpcError(JSONRPC_INVALID_PARAMS, `Thread ${id} does not exist`)
       const mask = parseCpumask(cpumask)
       if (mask === undefined) throw new RpcError(JSONRPC_INTERNAL_ERROR, `Invalid cpumask ${cpumask}`)
       if ((mask & 1n) === 0n) throw new RpcError(JSONRPC_INTERNAL_ERROR, `No CPU is selected from reactor mask ${CPUMASK}`)
