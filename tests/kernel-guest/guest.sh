@@ -52,7 +52,7 @@ guest_files() {
   chmod 755 "$fs/init"
   cp "$(command -v busybox)" "$fs/bin/busybox"
   for applet in sh mount umount insmod ip cat dd echo sync poweroff grep md5sum blockdev uname dmesg head tail printf fstrim rm \
-    sleep ls yes tr; do
+    sleep ls yes tr chroot mkdir; do
     ln -s busybox "$fs/bin/$applet"
   done
   for program in $2; do
