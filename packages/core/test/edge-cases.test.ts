@@ -2,6 +2,7 @@
 // Edge cases that texts on bdevs name, where no other test has them: see docs/spdk-features.md, F177 to F204.
 import { describe, expect, it } from 'vitest'
 import { ClaimType, defineBdevModule, IoStatus, type BdevDesc, type BdevHost, type IoDevice, type PollerRc } from '@bdevkit/module-sdk'
+import type { Bdev } from '../src/index.js'
 import { FakeModule, RelayModule } from './support/fake-bdev.js'
 import { on, openRw, read, startHost, submit, write } from './support/harness.js'
 
@@ -159,6 +160,34 @@ describe('a descriptor [F196]', () => {
     expect(results.map(result => [result.success, result.thread])).toEqual(threads.map(({ name }) => [true, name]))
     expect([host.usage().channels, new Set(threads.map(thread => on(thread, () => desc.getIoChannel()))).size]).toEqual([5, 4])
     channel.put()
+  })
+})
+
+describe('a descriptor', () => {
+  it('gives what its module has for those that know it', async () => {
+    const fake = new FakeModule()
+    const { host, clock } = await startHost([fake])
+    const known = { secret: 7 }
+    const bare = fake.create('bare')
+    const { fn } = bare.bdev as unknown as Bdev
+    fake.create('known', { fn: { ...fn, getModuleCtx: () => known } })
+    await clock.settle()
+    const [some, none] = [openRw(host, 'known'), openRw(host, 'bare')]
+    expect([some.desc.getModuleCtx() === known, none.desc.getModuleCtx()]).toEqual([true, undefined])
+  })
+})
+
+describe('whoever asks for notifications', () => {
+  it('are told of registration, removal and a new size, and late comers of what they missed', async () => {
+    const told: string[] = []
+    const fake = new FakeModule()
+    const { host, clock } = await startHost([fake], { onNotification: (type, ctx) => void told.push(`${type} ${ctx}`) })
+    const disk = fake.create('disk')
+    await clock.settle()
+    fake.host.notifyBlockcntChange(disk.bdev, 2048)
+    await host.unregister('disk')
+    const all = ['bdev_register disk', 'bdev_resize disk', 'bdev_unregister disk']
+    expect([told, host.notifications.list().map(({ type, ctx }) => `${type} ${ctx}`)]).toEqual([all, all])
   })
 })
 

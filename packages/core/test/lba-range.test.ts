@@ -166,6 +166,32 @@ describe('a lock of blocks', () => {
     expect(held(quiesce)).toEqual([...changing, IoType.Read, IoType.Compare].sort((a, b) => a - b))
   })
 
+  it('waits for a write that is cut into pieces until the last one has ended [lock_lba_range_with_split_io]', async () => {
+    const fake = new FakeModule()
+    const { host, clock, drain } = await startHost([fake], { bdevIoPoolSize: 2, bdevIoCacheSize: 0 })
+    const disk = fake.create('disk', { hold: true, writeUnitSizeBlocks: 2, splitOnWriteUnit: true })
+    await clock.settle()
+    const { channel } = openRw(host, 'disk')
+    const ch = channelOf(channel)
+    const ctx = {}
+    let locked = false
+    const writing = write(channel, 20, 4)
+    drain()
+    expect(disk.seen).toEqual(['write 20+2'])
+    lockLbaRange(ch, 20, 10, ctx, () => (locked = true))
+    drain()
+    expect([locked, ranges(ch.lockedRanges)]).toEqual([false, ['20+10']])
+    disk.complete()
+    drain()
+    expect([writing.done, locked, disk.seen.at(-1)]).toEqual([false, false, 'write 22+2'])
+    disk.complete()
+    drain()
+    expect([writing.success, locked]).toEqual([true, true])
+    unlockLbaRange(ch, 20, 10, ctx, () => {})
+    drain()
+    expect(ch.lockedRanges).toEqual([])
+  })
+
   it('does not stop the parts of an I/O that was there before it', async () => {
     const { drain, disk, channel, lock } = await setup({
       hold: true,
@@ -251,6 +277,25 @@ describe('quiesce', () => {
       expect(await codeOf(refused)).toBe('EINVAL')
     }
     expect(host.usage().bdevIos).toBe(0)
+  })
+
+  it('holds a COPY from its blocks, which a lock lets pass', async () => {
+    const { drain, fake, disk, channel, lock, unlock } = await setup({ types: [...ALL_TYPES, IoType.Copy] })
+    const copy = (): Result => submit((cb, r) => channel.copyBlocks(100, 20, 1, cb, r))
+    const ctx = {}
+    lock(20, 10, ctx)
+    drain()
+    expect(copy().success).toBe(false)
+    drain()
+    expect(disk.seen).toEqual(['copy 100+1'])
+    unlock(20, 10, ctx)
+    drain()
+    await fake.host.quiesceRange(disk.bdev, 20, 10)
+    const held = copy()
+    expect([disk.seen.length, held.done]).toEqual([1, false])
+    await fake.host.unquiesceRange(disk.bdev, 20, 10)
+    drain()
+    expect(held.success).toBe(true)
   })
 
   it('covers blocks that the bdev grows by, and lets a reset and a flush pass', async () => {

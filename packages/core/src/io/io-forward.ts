@@ -48,7 +48,6 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
   child.cbArg = parent
   if (done === null) {
     child.cb = completeParent
-    child.forwardFn = null
   } else {
     child.cb = callForwardFn
     child.forwardFn = done
@@ -83,7 +82,7 @@ function submitSpecial(child: BdevIo, parent: BdevIo, offsetBlocks: number): voi
   else if (type === IoType.CompareAndWrite) fits = child.numBlocks <= bdev.acwuBlocks
   else if (isSeek(type)) {
     fits = child.offsetBlocks < bdev.numBlocks
-    child.cb = child.forwardFn === null ? completeSeek : callForwardFnOfSeek
+    child.cb = child.cb === completeParent ? completeSeek : callForwardFnOfSeek
   } else if (type === IoType.Zcopy) {
     child.iovs = child.own
     child.flags |= IoFlag.ZcopyOpen

@@ -76,8 +76,9 @@ export class LbaRange {
       case IoType.Unmap:
       case IoType.WriteZeroes:
       case IoType.Zcopy:
-      case IoType.Copy:
         return this.#isInWayOf(io)
+      case IoType.Copy:
+        return this.#isInWayOf(io) || (this.quiesce && this.covers(io.srcOffsetBlocks, io.numBlocks))
       default:
         return false
     }

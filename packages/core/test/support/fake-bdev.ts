@@ -178,7 +178,8 @@ export class FakeDisk {
 
   /** Ends every held I/O. */
   completeAll(status?: number): void {
-    for (const io of [...this.held]) this.complete(io, status)
+    // What completes one may abort another.
+    for (const io of [...this.held]) if (this.held.includes(io)) this.complete(io, status)
   }
 
   /** Ends the target of an ABORT where it is held. */
