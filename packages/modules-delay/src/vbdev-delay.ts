@@ -62,19 +62,8 @@ const delayFn: BdevFnTable<Delay, DelayChannel, DelayIo> = {
   submitRequest(channel, io) {
     const { latencies } = channel.delay.settings
     const latency = latencies[io.type]
-    if (latency === undefined) {
-      submitUndelayed(channel, io)
-      return
-    }
-    const one = io.ctx
-    one.io = io
-    one.channel = channel
-    if (latency.sampler === null) one.queueAt = latency.nextQueue()
-    else {
-      one.queueAt = QueueAt.Drawn
-      one.delayMs = latency.sampler.nextMs()
-    }
-    io.forwardThen(channel.base, onBaseAnswer)
+    if (latency === undefined) submitOther(channel, io)
+    else submitDelayed(channel, io, latency)
   },
   dumpInfoJson({ host, params, base }) {
     const { name, avg_read_latency, p99_read_latency, avg_write_latency, p99_write_latency, seed, distributions } = params
@@ -102,6 +91,18 @@ export function delayAttach(host: BdevHost, base: VbdevBase, params: DelayCreate
   const delay: Delay = { host, params, settings, base, device, passing: 0 }
   const { lendsReadBuffers } = base.bdev
   return Object.assign(base.geometry(), { name: params.name, ctx: delay, fn: delayFn, productName: 'delay', lendsReadBuffers })
+}
+
+function submitDelayed(channel: DelayChannel, io: BdevIo<DelayIo>, latency: Latency): void {
+  const one = io.ctx
+  one.io = io
+  one.channel = channel
+  if (latency.sampler === null) one.queueAt = latency.nextQueue()
+  else {
+    one.queueAt = QueueAt.Drawn
+    one.delayMs = latency.sampler.nextMs()
+  }
+  io.forwardThen(channel.base, onBaseAnswer)
 }
 
 /** The base has answered: from now on the delay counts. */
@@ -167,8 +168,15 @@ function abortAll(channel: DelayChannel): void {
   }
 }
 
-/** What passes without delay; RESET and ABORT look after those that wait. */
-function submitUndelayed(channel: DelayChannel, io: BdevIo<DelayIo>): void {
+/** What passes without delay; RESET and ABORT look after those that wait. A ZCOPY reads when it starts and writes when it ends. */
+function submitOther(channel: DelayChannel, io: BdevIo<DelayIo>): void {
+  if (io.type === IoType.Zcopy && (io.zcopyStart ? io.zcopyPopulate : io.zcopyCommit)) {
+    const latency = channel.delay.settings.latencies[io.zcopyStart ? IoType.Read : IoType.Write]
+    if (latency !== undefined) {
+      submitDelayed(channel, io, latency)
+      return
+    }
+  }
   if (io.type === IoType.Reset) submitReset(channel, io)
   else if (io.type !== IoType.Abort || !abortDelayed(io)) io.forward(channel.base)
 }

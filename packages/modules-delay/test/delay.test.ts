@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parameterTables } from '@bdevkit/conformance'
 import { bdevInfoJson } from '@bdevkit/core'
-import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { IoStatus, IoType, type BdevIo } from '@bdevkit/module-sdk'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import delay from '../src/index.js'
 import { Rig } from './support.js'
@@ -25,6 +25,32 @@ const update = (latency_type: string, latency_us: number): Promise<unknown> =>
   rig.call('bdev_delay_update_latency', { delay_bdev_name: 'Delay0', latency_type, latency_us })
 
 describe('latency', () => {
+  it('of a ZCOPY is that of a read where it shows data, and that of a write where it keeps them', async () => {
+    await create()
+    const take: { io?: BdevIo; byte?: number } = {}
+    const start = (populate: boolean) => rig.submit((channel, cb, ended) => channel.zcopyStart(0, 1, populate, (io, ok, own) => {
+      take.io = io
+      take.byte = io.iovs[0]!.buf[io.iovs[0]!.off]!
+      own.us = Math.round(rig.clock.nowMs() * 1000)
+      void [cb, ok]
+    }, ended))
+    const atUs = (): number => Math.round(rig.clock.nowMs() * 1000)
+    const from = atUs()
+    const populated = start(true)
+    await rig.clock.advance(500)
+    expect([take.byte, populated.us - from >= 100, populated.us - from <= 120]).toEqual([7, true, true])
+    const commit = rig.submit((channel, cb, ended) => channel.zcopyEnd(take.io!, true, cb, ended))
+    await rig.clock.advance(3000)
+    expect([commit.status, commit.us >= 1000, commit.us <= 1020]).toEqual([Success, true, true])
+    const blank = atUs()
+    const empty = start(false)
+    await rig.clock.advance(0)
+    expect(empty.us).toBe(blank)
+    const discard = rig.submit((channel, cb, ended) => channel.zcopyEnd(take.io!, false, cb, ended))
+    await rig.clock.advance(0)
+    expect([discard.status, discard.us]).toEqual([Success, 0])
+  })
+
   it('answers reads and writes after their latency, and everything else at once', async () => {
     await create()
     const read = rig.read()

@@ -99,12 +99,16 @@ export class Rig {
   addBase(name = 'Base0', uuid?: string): void {
     const device = this.own.registerIoDevice({ name, createChannel: () => null })
     const { held, seen } = this
+    const memory = new Uint8Array(512).fill(7)
     const holds = (): boolean => this.hold
     this.own.registerBdev<null, null, null>({
       name, ctx: null, productName: 'Base', blockSizeBytes: 512, numBlocks: 1024, ...(uuid !== undefined && { uuid }),
       fn: {
         destruct: () => device.unregister(),
-        ioTypeSupported: (_ctx, type) => [IoType.Read, IoType.Write, IoType.Unmap, IoType.Flush, IoType.Reset, IoType.Abort].includes(type as 1),
+        ioTypeSupported: (_ctx, type) => {
+          const { Read, Write, Unmap, Flush, Reset, Abort, Zcopy } = IoType
+          return [Read, Write, Unmap, Flush, Reset, Abort, Zcopy].includes(type as 1)
+        },
         getIoChannel: () => device.getIoChannel(),
         submitRequest(_channel, io) {
           seen.push(io.type)
@@ -117,7 +121,10 @@ export class Rig {
             held.splice(at, 1)[0]!.complete(IoStatus.Aborted)
             io.complete(IoStatus.Success)
           } else if (holds()) held.push(io)
-          else io.complete(IoStatus.Success)
+          else if (io.type === IoType.Zcopy && io.zcopyStart) {
+            io.lend(memory, 0, 512)
+            io.complete(IoStatus.Success)
+          } else io.complete(IoStatus.Success)
         },
       },
     })
