@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
-const skipped = new Set(['node_modules', 'dist', 'temp', '.git', '.nx', 'coverage', 'out'])
+const skipped = new Set(['node_modules', 'dist', 'cache', 'temp', '.git', '.nx', 'coverage', 'out'])
 
 /** Every file of the checkout by its path from the root, without what tools generate. */
 export function repositoryFiles(folder = ''): string[] {
