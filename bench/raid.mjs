@@ -17,7 +17,8 @@ else await compare()
 
 async function compare() {
   const hotPath = join(dirname(fileURLToPath(import.meta.url)), 'hot-path.mjs')
-  const run = (...args) => JSON.parse(execFileSync(process.execPath, [hotPath, ...args.map(String)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }))
+  const io = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }
+  const run = (...args) => JSON.parse(execFileSync(process.execPath, [hotPath, ...args.map(String)], io))
   const median = list => [...list].sort((a, b) => a - b)[list.length >> 1]
   const rows = [['raid0', 'r', 0.8], ['concat', 'r', 0.85], ['raid1', 'r', 0.85], ['raid5f', 'r', 0.85], ['raid1', 'w', 0.45]]
   const ratios = rows.map(() => [])

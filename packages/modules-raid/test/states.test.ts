@@ -55,7 +55,8 @@ describe.each(levels)('$level', ({ level, count, min, spare }) => {
     const rig = await Rig.start(...members.slice(0, -1))
     await rig.create(level, members)
     await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd0' })
-    expect(rig.raidInfo()).toMatchObject({ state: 'configuring', num_base_bdevs_discovered: count - 2, base_bdevs_list: [{ name: null, uuid: members[0]!.uuid }, {}, {}].slice(0, count) })
+    const emptied = [{ name: null, uuid: members[0]!.uuid }, {}, {}].slice(0, count)
+    expect(rig.raidInfo()).toMatchObject({ state: 'configuring', num_base_bdevs_discovered: count - 2, base_bdevs_list: emptied })
     await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'd0' })
     await rig.plug(members.at(-1)!)
     expect(rig.raidInfo()).toMatchObject({ state: 'online', base_bdevs_list: [{ name: 'd0', is_configured: true }, {}, {}].slice(0, count) })
@@ -68,7 +69,8 @@ describe.each(levels)('$level', ({ level, count, min, spare }) => {
     await rig.create(level, members, { superblock: true, uuid: '11111111-2222-4333-8444-555555555555' })
     const before = rig.bdevJson()
     await rig.rpc('bdev_raid_delete', { name: 'Raid0' })
-    expect(await failureOf(rig.create(level, members, { name: 'Other' }))).toMatchObject({ rpcCode: -17, rpcMessage: 'Failed to create RAID bdev Other: File exists' })
+    const refused = await failureOf(rig.create(level, members, { name: 'Other' }))
+    expect(refused).toMatchObject({ rpcCode: -17, rpcMessage: 'Failed to create RAID bdev Other: File exists' })
     await rig.stop()
 
     const again = await Rig.start(...members.toReversed())
@@ -143,7 +145,8 @@ describe('bdev_raid_create refuses', () => {
     ['no strip size for raid0', 'raid0', { strip_size_kb: 0 }, { rpcCode: -22 }],
     ['a strip size that is no power of two', 'raid0', { strip_size_kb: 3 }, { rpcCode: -22 }],
     ['a name of 64 bytes', 'raid1', { name: 'z'.repeat(64) }, { rpcCode: -22, rpcMessage: `Failed to create RAID bdev ${'z'.repeat(64)}: Invalid argument` }],
-    ['an empty name among the base bdevs', 'raid1', { base_bdevs: ['d0', ''] }, { rpcCode: -22, rpcMessage: 'The base bdev name cannot be empty: Invalid argument' }],
+    ['an empty name among the base bdevs', 'raid1', { base_bdevs: ['d0', ''] },
+      { rpcCode: -22, rpcMessage: 'The base bdev name cannot be empty: Invalid argument' }],
     ['a base bdev twice', 'raid1', { base_bdevs: ['d0', 'd0'] }, { rpcCode: -1 }],
     ['other block sizes', 'raid1', { base_bdevs: ['d0', 'big'] }, { rpcCode: -22 }],
     ['base bdevs too small for a superblock', 'raid1', { base_bdevs: ['d0', 'tiny'], superblock: true }, { rpcCode: -22 }],
@@ -165,14 +168,19 @@ describe('membership', () => {
   it('answers as SPDK where something does not exist or does not fit', async () => {
     const rig = await Rig.start(...disks(4))
     await rig.create('raid1', disks(2))
-    expect(await failureOf(rig.rpc('bdev_raid_delete', { name: 'no' }))).toMatchObject({ rpcCode: -19, rpcMessage: 'raid bdev no not found' })
-    expect(await failureOf(rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'no', base_bdev: 'd2' }))).toMatchObject({ rpcCode: -19, rpcMessage: 'raid bdev no is not found in config' })
-    expect(await failureOf(rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'd2' }))).toMatchObject({ rpcCode: -22, rpcMessage: 'Failed to add base bdev d2 to RAID bdev Raid0: Invalid argument' })
-    expect(await failureOf(rig.rpc('bdev_raid_remove_base_bdev', { name: 'd2' }))).toMatchObject({ rpcCode: -19, rpcMessage: 'Failed to remove base bdev from raid bdev' })
-    expect(await failureOf(rig.rpc('bdev_raid_remove_base_bdev', { name: 'no' }))).toMatchObject({ rpcCode: -19 })
+    const answer = async (method: string, params: object): Promise<unknown[]> => {
+      const { rpcCode, rpcMessage } = await failureOf(rig.rpc(method, params))
+      return [rpcCode, rpcMessage]
+    }
+    const add = (raidName: string, name: string): Promise<unknown[]> => answer('bdev_raid_add_base_bdev', { raid_bdev: raidName, base_bdev: name })
+    expect(await answer('bdev_raid_delete', { name: 'no' })).toEqual([-19, 'raid bdev no not found'])
+    expect(await add('no', 'd2')).toEqual([-19, 'raid bdev no is not found in config'])
+    expect(await add('Raid0', 'd2')).toEqual([-22, 'Failed to add base bdev d2 to RAID bdev Raid0: Invalid argument'])
+    expect(await answer('bdev_raid_remove_base_bdev', { name: 'd2' })).toEqual([-19, 'Failed to remove base bdev from raid bdev'])
+    expect(await answer('bdev_raid_remove_base_bdev', { name: 'no' })).toEqual([-19, 'Failed to remove base bdev from raid bdev'])
     expect(await failureOf(rig.rpc('bdev_raid_set_options', { process_window_size_kb: 0 }))).toMatchObject({ code: 'EINVAL' })
     await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd0' })
-    expect(await failureOf(rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'no' }))).toMatchObject({ rpcCode: -19, rpcMessage: 'Failed to add base bdev no to RAID bdev Raid0: No such device' })
+    expect(await add('Raid0', 'no')).toEqual([-19, 'Failed to add base bdev no to RAID bdev Raid0: No such device'])
     expect(rig.raidInfo()).toMatchObject({ base_bdevs_list: [{ name: null }, { name: 'd1' }] })
     await rig.stop()
   })
@@ -256,7 +264,8 @@ describe('membership', () => {
       (sb: Superblock) => void (sb.entries[1]!.uuid = crypto.randomUUID()),
     ]) {
       const liar = await lie(change)
-      expect([change.toString(), liar.raidInfo()?.state ?? liar.raidInfo('taken')?.state ?? 'none']).toEqual([change.toString(), expect.stringMatching(/none|configuring/)])
+      const state = liar.raidInfo()?.state ?? liar.raidInfo('taken')?.state ?? 'none'
+      expect([change.toString(), state]).toEqual([change.toString(), expect.stringMatching(/none|configuring/)])
       expect(liar.host.bdevByName('Raid0')).toBeUndefined()
       await liar.stop()
     }
