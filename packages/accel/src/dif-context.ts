@@ -16,7 +16,7 @@ export class DifContext implements SdkDifContext {
   readonly difIsHeadOfMd: boolean
   readonly difType: number
   readonly difPiFormat: number
-  checkFlags: number
+  difCheckFlags: number
   initRefTag = 0
   remappedInitRefTag = 0
   appTag: number
@@ -36,27 +36,30 @@ export class DifContext implements SdkDifContext {
     const refuse = (wanted: string, found: unknown): never => {
       throw new BdevError('EINVAL', `protection information: wanted ${wanted}, found ${String(found)}`)
     }
-    if (![DifPiFormat.Guard16, DifPiFormat.Guard32, DifPiFormat.Guard64].some(format => format === difPiFormat)) refuse('difPiFormat 0, 1 or 2', difPiFormat)
     if (![DifType.Disable, DifType.Type1, DifType.Type2, DifType.Type3].some(type => type === difType)) refuse('difType 0 to 3', difType)
-    const piBytes = PI_BYTES[difPiFormat]!
-    if (!(mdSizeBytes >= piBytes)) refuse(`metadata of at least ${piBytes} bytes`, mdSizeBytes)
+    // Without protection information its format is of no matter.
+    const used = difType !== DifType.Disable
+    const format = used ? difPiFormat : DifPiFormat.Guard16
+    if (![DifPiFormat.Guard16, DifPiFormat.Guard32, DifPiFormat.Guard64].some(known => known === format)) refuse('difPiFormat 0, 1 or 2', format)
+    const piBytes = PI_BYTES[format]!
+    if (used && !(mdSizeBytes >= piBytes)) refuse(`metadata of at least ${piBytes} bytes`, mdSizeBytes)
     const dataBytes = mdInterleave ? blockSizeBytes - mdSizeBytes : blockSizeBytes
-    const unit = difPiFormat === DifPiFormat.Guard16 ? 512 : 4096
-    if (!(dataBytes > 0 && dataBytes % unit === 0)) refuse(`data blocks of a multiple of ${unit} bytes`, dataBytes)
+    const unit = format === DifPiFormat.Guard16 ? 512 : 4096
+    if (!(dataBytes > 0 && (!used || dataBytes % unit === 0))) refuse(`data blocks of a multiple of ${unit} bytes`, dataBytes)
     this.blockSizeBytes = blockSizeBytes
     this.mdSizeBytes = mdSizeBytes
     this.mdInterleave = mdInterleave
     this.difIsHeadOfMd = difIsHeadOfMd
     this.difType = difType
     this.difPiFormat = difPiFormat
-    this.checkFlags = spec.checkFlags
+    this.difCheckFlags = spec.difCheckFlags
     this.appTag = spec.appTag ?? 0
     this.appTagMask = spec.appTagMask ?? 0xffff
     this.dataBytes = dataBytes
     this.piBytes = piBytes
     this.piOff = (mdInterleave ? dataBytes : 0) + (difIsHeadOfMd ? 0 : mdSizeBytes - piBytes)
-    this.guardBytes = GUARD_BYTES[difPiFormat]!
-    this.refTagBytes = REF_TAG_BYTES[difPiFormat]!
+    this.guardBytes = GUARD_BYTES[format]!
+    this.refTagBytes = REF_TAG_BYTES[format]!
     this.refTagOff = piBytes - this.refTagBytes
   }
 }

@@ -49,7 +49,7 @@ export class Dif implements SdkDif {
   }
 
   remapRefTag(context: SdkDifContext, iovs: readonly Iov[], iovCnt: number, numBlocks: number): boolean {
-    if ((context.checkFlags & DifFlag.ReftagCheck) === 0) return true
+    if ((context.difCheckFlags & DifFlag.ReftagCheck) === 0) return true
     return this.each('dif.remapRefTag', Work.Remap, context as DifContext, iovs, iovCnt, numBlocks)
   }
 
@@ -91,7 +91,7 @@ export class Dif implements SdkDif {
 
   dixRemapRefTag(context: SdkDifContext, md: Uint8Array, mdOff: number, numBlocks: number): boolean {
     const ctx = context as DifContext
-    if (ctx.difType === DifType.Disable || (ctx.checkFlags & DifFlag.ReftagCheck) === 0) return true
+    if (ctx.difType === DifType.Disable || (ctx.difCheckFlags & DifFlag.ReftagCheck) === 0) return true
     this.accel.checkRange('dif.dixRemapRefTag', 'metadata', md, mdOff, numBlocks * ctx.mdSizeBytes)
     this.pi = md
     for (let block = 0; block < numBlocks; block++) {
@@ -106,7 +106,7 @@ export class Dif implements SdkDif {
     if (ctx.difType === DifType.Disable) return true
     const { at } = this
     const { piOff, piBytes, blockSizeBytes } = ctx
-    const guarded = work !== Work.Remap && (ctx.checkFlags & DifFlag.GuardCheck) !== 0
+    const guarded = work !== Work.Remap && (ctx.difCheckFlags & DifFlag.GuardCheck) !== 0
     at.start(call, iovs, iovCnt, numBlocks * blockSizeBytes)
     for (let block = 0; block < numBlocks; block++) {
       if (guarded) this.guard(ctx, at, piOff)
@@ -133,7 +133,7 @@ export class Dif implements SdkDif {
     if (ctx.difType === DifType.Disable) return true
     const { at } = this
     const { piOff, blockSizeBytes, mdSizeBytes } = ctx
-    const guarded = (ctx.checkFlags & DifFlag.GuardCheck) !== 0
+    const guarded = (ctx.difCheckFlags & DifFlag.GuardCheck) !== 0
     at.start(call, iovs, iovCnt, numBlocks * blockSizeBytes)
     this.accel.checkRange(call, 'metadata', md, mdOff, numBlocks * mdSizeBytes)
     for (let block = 0; block < numBlocks; block++) {
@@ -213,14 +213,14 @@ export class Dif implements SdkDif {
 
   private write(ctx: DifContext, block: number): void {
     const { pi, piAt, u8 } = this
-    const { guardBytes, checkFlags } = ctx
-    const guarded = (checkFlags & DifFlag.GuardCheck) !== 0
+    const { guardBytes, difCheckFlags } = ctx
+    const guarded = (difCheckFlags & DifFlag.GuardCheck) !== 0
     for (let i = 0; i < guardBytes; i++) pi[piAt + i] = guarded ? u8[GUARD_OUT + i]! : 0
-    const appTag = (checkFlags & DifFlag.ApptagCheck) === 0 ? 0 : ctx.appTag
+    const appTag = (difCheckFlags & DifFlag.ApptagCheck) === 0 ? 0 : ctx.appTag
     pi[piAt + guardBytes] = appTag >>> 8
     pi[piAt + guardBytes + 1] = appTag
     for (let i = guardBytes + 2; i < ctx.refTagOff; i++) pi[piAt + i] = 0
-    if ((checkFlags & DifFlag.ReftagCheck) === 0) this.writeRefTag(ctx, 0, 0)
+    if ((difCheckFlags & DifFlag.ReftagCheck) === 0) this.writeRefTag(ctx, 0, 0)
     else if (ctx.initRefTag === DIF_REFTAG_IGNORE) this.writeRefTag(ctx, DIF_REFTAG_IGNORE, 0xff)
     else this.writeRefTag(ctx, ctx.difType === DifType.Type3 ? ctx.initRefTag : ctx.initRefTag + block, 0)
   }
@@ -238,20 +238,20 @@ export class Dif implements SdkDif {
 
   private check(ctx: DifContext, block: number): boolean {
     const { pi, piAt, u8 } = this
-    const { guardBytes, checkFlags } = ctx
+    const { guardBytes, difCheckFlags } = ctx
     if (this.ignored(ctx)) return true
-    if ((checkFlags & DifFlag.GuardCheck) !== 0) {
+    if ((difCheckFlags & DifFlag.GuardCheck) !== 0) {
       for (let i = 0; i < guardBytes; i++) {
         if (pi[piAt + i] !== u8[GUARD_OUT + i]) {
           return fail(ctx, DifErrorType.Guard, big(pi, piAt, guardBytes), big(u8, GUARD_OUT, guardBytes), block)
         }
       }
     }
-    if ((checkFlags & DifFlag.ApptagCheck) !== 0) {
+    if ((difCheckFlags & DifFlag.ApptagCheck) !== 0) {
       const appTag = this.appTag(ctx) & ctx.appTagMask
       if (appTag !== (ctx.appTag & ctx.appTagMask)) return fail(ctx, DifErrorType.Apptag, BigInt(ctx.appTag), BigInt(appTag), block)
     }
-    return (checkFlags & DifFlag.ReftagCheck) === 0 || this.checkRefTag(ctx, block)
+    return (difCheckFlags & DifFlag.ReftagCheck) === 0 || this.checkRefTag(ctx, block)
   }
 
   /** Type 3 has a reference tag that nobody checks. */

@@ -22,7 +22,7 @@ const anyContext = fc
     dataUnits: fc.integer({ min: 1, max: 2 }),
     mdInterleave: fc.boolean(),
     difIsHeadOfMd: fc.boolean(),
-    checkFlags: fc.oneof(anyFlags, fc.constant(DifFlag.GuardCheck | DifFlag.ReftagCheck)),
+    difCheckFlags: fc.oneof(anyFlags, fc.constant(DifFlag.GuardCheck | DifFlag.ReftagCheck)),
     appTag: fc.oneof(fc.integer({ min: 0, max: 0xffff }), fc.constant(0xffff)),
     appTagMask: fc.constantFrom(0xffff, 0x00ff, 0),
     initRefTag: fc.oneof(fc.integer({ min: 0, max: 0xffff_ffff }), fc.constantFrom(0, 0xffff_fffe, 0xffff_ffff)),
@@ -145,8 +145,8 @@ export const properties: Record<string, fc.IPropertyWithHooks<[Case]> | fc.IProp
     flipped[bit >> 3]! ^= 1 << (bit & 7)
     const want = first(blocks.map(([data, meta], i) => reference.verify(ctx, data, meta, i)))
     assert.deepEqual(verify(c, bytes, md), want)
-    const guarded = ctx.difType !== DifType.Disable && (ctx.checkFlags & DifFlag.GuardCheck) !== 0
-    const ignores = ctx.appTag === 0xffff && (ctx.checkFlags & DifFlag.ApptagCheck) !== 0
+    const guarded = ctx.difType !== DifType.Disable && (ctx.difCheckFlags & DifFlag.GuardCheck) !== 0
+    const ignores = ctx.appTag === 0xffff && (ctx.difCheckFlags & DifFlag.ApptagCheck) !== 0
     if (guarded && flipped === data && !ignores && untouched === null) assert.notEqual(want, null)
   }),
 

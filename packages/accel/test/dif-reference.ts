@@ -49,7 +49,7 @@ export function piOf(ctx: DifContext, md: Uint8Array): Uint8Array {
 
 export function generate(ctx: DifContext, data: Uint8Array, md: Uint8Array, block: number): void {
   if (ctx.difType === DifType.Disable) return
-  const has = (flag: number): boolean => (ctx.checkFlags & flag) !== 0
+  const has = (flag: number): boolean => (ctx.difCheckFlags & flag) !== 0
   const fields = FIELDS[ctx.difPiFormat]!
   const pi = piOf(ctx, md)
   const guard = guardOf(ctx, data, md)
@@ -76,7 +76,7 @@ function badRefTag(ctx: DifContext, pi: Uint8Array, block: number): Verdict | nu
 
 /** What a check finds in one block, `null` where it fits. */
 export function verify(ctx: DifContext, data: Uint8Array, md: Uint8Array, block: number): Verdict | null {
-  const has = (flag: number): boolean => (ctx.checkFlags & flag) !== 0
+  const has = (flag: number): boolean => (ctx.difCheckFlags & flag) !== 0
   const pi = piOf(ctx, md)
   if (ctx.difType === DifType.Disable || ignored(ctx, pi)) return null
   const fields = FIELDS[ctx.difPiFormat]!
@@ -92,7 +92,7 @@ export function verify(ctx: DifContext, data: Uint8Array, md: Uint8Array, block:
 
 export function remap(ctx: DifContext, md: Uint8Array, block: number): Verdict | null {
   const pi = piOf(ctx, md)
-  if (ctx.difType === DifType.Disable || (ctx.checkFlags & DifFlag.ReftagCheck) === 0 || ignored(ctx, pi)) return null
+  if (ctx.difType === DifType.Disable || (ctx.difCheckFlags & DifFlag.ReftagCheck) === 0 || ignored(ctx, pi)) return null
   const bad = badRefTag(ctx, pi, block)
   if (bad === null) put(pi, FIELDS[ctx.difPiFormat]!.refTag, BigInt((ctx.remappedInitRefTag + (ctx.difType === DifType.Type3 ? 0 : block)) >>> 0))
   return bad

@@ -47,7 +47,7 @@ describe('protection information', () => {
     difIsHeadOfMd: false,
     difType: DifType.Type1,
     difPiFormat: DifPiFormat.Guard16,
-    checkFlags: DifFlag.GuardCheck | DifFlag.ReftagCheck,
+    difCheckFlags: DifFlag.GuardCheck | DifFlag.ReftagCheck,
   }
 
   it('lies on the disk as T10 has it: guard, application tag, reference tag, all big-endian', () => {
@@ -80,8 +80,8 @@ describe('protection information', () => {
     const mdSizeBytes = difPiFormat === DifPiFormat.Guard16 ? 8 : 16
     const block = new Uint8Array(4096 + mdSizeBytes)
     const iovs = [{ buf: block, off: 0, len: block.length }]
-    const checkFlags = spec.checkFlags | DifFlag.ApptagCheck
-    const context = dif.context({ ...spec, difPiFormat, mdSizeBytes, blockSizeBytes: block.length, checkFlags, appTag: 0x1234 })
+    const difCheckFlags = spec.difCheckFlags | DifFlag.ApptagCheck
+    const context = dif.context({ ...spec, difPiFormat, mdSizeBytes, blockSizeBytes: block.length, difCheckFlags, appTag: 0x1234 })
     dif.generate(context, iovs, 1, 1)
     for (let bit = 0; bit < mdSizeBytes * 8; bit++) {
       const at = 4096 + (bit >> 3)
@@ -91,7 +91,7 @@ describe('protection information', () => {
       block[at]! ^= 1 << (bit & 7)
     }
     // Type 3 goes unchecked where both tags are all ones: each bit of them counts, too.
-    const type3 = dif.context({ ...spec, difType: DifType.Type3, difPiFormat, mdSizeBytes, blockSizeBytes: block.length, checkFlags, appTag: 0xffff })
+    const type3 = dif.context({ ...spec, difType: DifType.Type3, difPiFormat, mdSizeBytes, blockSizeBytes: block.length, difCheckFlags, appTag: 0xffff })
     type3.initRefTag = 0xffff_ffff
     dif.generate(type3, iovs, 1, 1)
     block[0] = 1
@@ -105,7 +105,7 @@ describe('protection information', () => {
   })
 
   it('is not checked where the application tag says so', () => {
-    const context = dif.context({ ...spec, checkFlags: spec.checkFlags | DifFlag.ApptagCheck, appTag: 0xffff })
+    const context = dif.context({ ...spec, difCheckFlags: spec.difCheckFlags | DifFlag.ApptagCheck, appTag: 0xffff })
     const iovs = [{ buf: new Uint8Array(520), off: 0, len: 520 }]
     dif.generate(context, iovs, 1, 1)
     iovs[0]!.buf[0] = 1

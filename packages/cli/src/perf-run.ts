@@ -99,7 +99,7 @@ export class PerfRun {
     this.channel = channel
     this.#shape = shape
     this.ioBlocks = ioBlocks
-    this.ioBytes = ioBlocks * channel.bdev.blockSizeBytes
+    this.ioBytes = ioBlocks * channel.desc.blockSizeBytes
     this.slots = Math.floor(channel.bdev.numBlocks / ioBlocks)
     this.mixed = workload === 'rw' || workload === 'randrw'
     this.random = workload.startsWith('rand')

@@ -36,7 +36,7 @@ export function checkVerified(task: PerfTask): void {
 function fillPattern(task: PerfTask): void {
   const run = task.run
   const buf = task.buf
-  const blockBytes = run.channel.bdev.blockSizeBytes
+  const blockBytes = run.channel.desc.blockSizeBytes
   let at = task.off
   for (let b = 0; b < run.ioBlocks; b++) {
     const lba = task.offsetBlocks + b
@@ -55,12 +55,13 @@ function fillPattern(task: PerfTask): void {
 
 function mismatch(task: PerfTask, at: number): void {
   const run = task.run
-  const bdev = run.channel.bdev
-  const block = task.offsetBlocks + Math.floor(at / bdev.blockSizeBytes)
+  const { bdev } = run.channel
+  const { blockSizeBytes } = run.channel.desc
+  const block = task.offsetBlocks + Math.floor(at / blockSizeBytes)
   const wanted = task.buf[task.off + at]!
   const found = task.buf[task.readOff + at]!
   run.fail(
-    `verify: bdev "${bdev.name}", block ${block}, byte ${at % bdev.blockSizeBytes}, round ${task.generation}: ` +
+    `verify: bdev "${bdev.name}", block ${block}, byte ${at % blockSizeBytes}, round ${task.generation}: ` +
       `wrote 0x${wanted.toString(16).padStart(2, '0')}, read 0x${found.toString(16).padStart(2, '0')}`,
   )
 }

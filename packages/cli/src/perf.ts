@@ -93,7 +93,7 @@ export async function perf(options: PerfOptions): Promise<number> {
     }
     checkBdev(found, options)
     const write = workload !== 'read' && workload !== 'randread'
-    const desc = host.openBdev(name, { write, owner: 'bdev perf', onEvent: () => undefined })
+    const desc = host.openBdev(name, { write, owner: 'bdev perf', hideMetadata: found.mdInterleave, onEvent: () => undefined })
     const result = await measure(desc, options)
     if (options.json === true) out(JSON.stringify(result))
     else printResult(result)
@@ -108,7 +108,7 @@ function checkBdev(bdev: Bdev, { workload, ioSize, queueDepth }: PerfOptions): v
   if (lacks.length > 0) {
     throw new CliError(`-w ${workload}: bdev "${bdev.name}" (${bdev.productName}) does not support ${lacks.join(', ')}`)
   }
-  const { blockSizeBytes, numBlocks } = bdev
+  const { dataBlockSizeBytes: blockSizeBytes, numBlocks } = bdev
   if (ioSize % blockSizeBytes !== 0) {
     throw new UsageError(`-o ${ioSize}: wanted a multiple of the ${blockSizeBytes} bytes that a block of bdev "${bdev.name}" has`)
   }
@@ -121,7 +121,8 @@ function checkBdev(bdev: Bdev, { workload, ioSize, queueDepth }: PerfOptions): v
 
 async function measure(desc: Desc, options: PerfOptions): Promise<PerfResult> {
   const { workload, ioSize, queueDepth, readPercentage, time, warmup } = options
-  const { host, name, blockSizeBytes } = desc.bdev
+  const { blockSizeBytes } = desc
+  const { host, name } = desc.bdev
   const channel = desc.getIoChannel()
   if (channel === null) {
     desc.close()

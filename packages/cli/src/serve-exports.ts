@@ -59,7 +59,7 @@ export function addExports(server: NbdServer, host: Host, wanted: readonly Expor
 /** What is served where, in the order of the exports. */
 export function describeExports(server: NbdServer, bdevs: readonly Bdev[], readOnly: boolean): ServedExport[] {
   return server.exportNames.map((name, i) => {
-    const { name: bdev, productName, numBlocks, blockSizeBytes } = bdevs[i]!
+    const { name: bdev, productName, numBlocks, dataBlockSizeBytes: blockSizeBytes } = bdevs[i]!
     const uris = server.addresses.map(address => nbdUri(address, name))
     return { name, bdev, product: productName, sizeBytes: numBlocks * blockSizeBytes, blockSizeBytes, readOnly, uris }
   })

@@ -58,6 +58,12 @@ export interface BdevIo<Ctx = any> {
   readonly zcopyCommit: boolean
   /** What a SEEK_DATA or SEEK_HOLE has found, `Infinity` where there is none. */
   readonly seekOffsetBlocks: number
+  /** Separate metadata of the blocks; `null` where the submitter brought none, or the bdev has none. */
+  readonly mdBuf: Uint8Array | null
+  /** Where in `mdBuf` it starts, in bytes. */
+  readonly mdOff: number
+  /** What is to be checked of protection information: the bdev's `difCheckFlags` without what the submitter took out. */
+  readonly difCheckFlags: number
   /** `Pending` until completed. */
   readonly status: IoStatus
   /** How often the framework sent it again after `Nomem`. */
@@ -118,9 +124,9 @@ export interface BdevIo<Ctx = any> {
   /**
    * Answers a READ that came without buffers with memory of the module, which must stay unchanged-in-place until the I/O
    * is freed. Only for bdevs registered with `lendsReadBuffers`. Answers the start of a ZCOPY, too: there the submitter may
-   * write to the memory until the end of the ZCOPY. Call `complete` afterwards.
+   * write to the memory until the end of the ZCOPY. Call `complete` afterwards. Separate metadata comes with it.
    */
-  lend(buf: Uint8Array, off: number, lengthBytes: number): void
+  lend(buf: Uint8Array, off: number, lengthBytes: number, mdBuf?: Uint8Array, mdOff?: number): void
   /** Sets the answer of a SEEK_DATA or SEEK_HOLE, `Infinity` for none; call `complete` afterwards. */
   setSeekOffset(offsetBlocks: number): void
   /** Gives the I/O back to the pool: once, by the receiver of the callback. */

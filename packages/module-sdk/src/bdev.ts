@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BdevEventType, ClaimType, IoType } from './constants.js'
 import type { BdevIo, IoCallback } from './bdev-io.js'
+import type { DifFlag, DifPiFormat, DifType } from './dif.js'
 import type { Iov } from './dma.js'
 import type { RpcCall } from './rpc.js'
 import type { IoChannel } from './thread.js'
@@ -12,11 +13,11 @@ export type JsonObject = { readonly [key: string]: Json }
 
 /** Size, shape and limits of a bdev: what a vbdev usually takes over from its base. */
 export interface BdevGeometry {
-  /** Logical block size, > 0 (`blocklen`). */
+  /** Logical block size, > 0, with the metadata in it where that is interleaved (`blocklen`). */
   blockSizeBytes: number
   /** Size in blocks (`blockcnt`). `numBlocks * blockSizeBytes` must not exceed 2^53-1. */
   numBlocks: number
-  /** Block size of the medium, default `blockSizeBytes` (`phys_blocklen`). */
+  /** Block size of the medium, default that of the data (`phys_blocklen`). */
   physBlockSizeBytes?: number
   /** Whether completed writes may be lost until a FLUSH (`write_cache`). Default false. */
   writeCache?: boolean
@@ -38,6 +39,18 @@ export interface BdevGeometry {
   preferredUnmapAlignmentBlocks?: number
   /** Granularity that unmaps should have, in blocks. 0 = none. */
   preferredUnmapGranularityBlocks?: number
+  /** Metadata per block, in bytes (`md_len`). 0, the default: none. */
+  mdSizeBytes?: number
+  /** Metadata follows the data of each block; else it has buffers of its own (`BdevIo.mdBuf`). Default false. */
+  mdInterleave?: boolean
+  /** Kind of protection information in the metadata. Default `Disable`. */
+  difType?: DifType
+  /** The protection information starts the metadata; else it ends it. Default false. */
+  difIsHeadOfMd?: boolean
+  /** Format of the protection information. Default `Guard16`. */
+  difPiFormat?: DifPiFormat
+  /** What the module checks of it. Default nothing. */
+  difCheckFlags?: DifFlag
   /** NUMA node, -1 = any; left out of `bdev_get_bdevs` where undefined. */
   numaId?: number
 }
@@ -115,6 +128,8 @@ export interface Bdev<Ctx = any> extends Readonly<Required<Omit<BdevGeometry, 'n
   readonly limits: Readonly<Required<BdevLimits>>
   /** Whether it lends its memory to READs without buffers. */
   readonly lendsReadBuffers: boolean
+  /** Size of a block's data: `blockSizeBytes` without interleaved metadata. */
+  readonly dataBlockSizeBytes: number
   /** That module's own object; other modules leave it alone. */
   readonly ctx: Ctx
   /** The claim that it is under. */
@@ -172,6 +187,11 @@ export interface BdevEvent {
 export interface OpenOptions {
   /** Ask for write permission. Default false. */
   write?: boolean
+  /**
+   * Show blocks without their interleaved metadata: the framework inserts it into what is written and checks and strips what is
+   * read. Default false.
+   */
+  hideMetadata?: boolean
   /** Told of removal and resize, by message on the opening thread, until the descriptor is closed. */
   onEvent(event: BdevEvent): void
 }
@@ -198,12 +218,38 @@ export interface ClaimOptions {
   sharedClaimKey?: number | bigint
 }
 
+/** Options of `DescChannel.readvBlocksExt` and `writevBlocksExt`, `struct spdk_bdev_ext_io_opts`. */
+export interface ExtIoOptions {
+  /** Separate metadata, `numBlocks * mdSizeBytes` bytes from `mdOff` on. Default none. */
+  mdBuf?: Uint8Array | null
+  /** Where in `mdBuf` it starts. Default 0. */
+  mdOff?: number
+  /** Checks of protection information that this I/O goes without. Default none. */
+  difCheckFlagsExcludeMask?: DifFlag
+}
+
 /** An open bdev, `struct spdk_bdev_desc`. Usable from any thread with that thread's channel; closed on the thread that opened it. */
 export interface BdevDesc {
   /** The bdev. */
   readonly bdev: Bdev
   /** Whether writes are allowed: opened so, or promoted by a claim. */
   readonly write: boolean
+  /** Whether blocks are shown without their metadata. */
+  readonly hideMetadata: boolean
+  /** Block size of I/O through this descriptor: without the metadata where that is hidden. */
+  readonly blockSizeBytes: number
+  /** Metadata per block that this descriptor shows; 0 where it is hidden. */
+  readonly mdSizeBytes: number
+  /** Whether this descriptor shows metadata in the blocks. */
+  readonly mdInterleave: boolean
+  /** Kind of protection information that this descriptor shows. */
+  readonly difType: DifType
+  /** Format of protection information that this descriptor shows. */
+  readonly difPiFormat: DifPiFormat
+  /** Where in the metadata this descriptor shows protection information. */
+  readonly difIsHeadOfMd: boolean
+  /** Checks that this descriptor shows. */
+  readonly difCheckFlags: DifFlag
   /** The current thread's channel; `null` where the module's channel could not be made (the log says why). */
   getIoChannel(): DescChannel | null
   /**
@@ -257,6 +303,37 @@ export interface DescChannel extends IoChannel<DescChannel> {
   writevBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
   /** Compares with the elements; a difference completes with `Miscompare`. */
   comparevBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
+  /**
+   * As `readBlocks`, with separate metadata into `mdBuf` from `mdOff` on; `null`: without it. -EINVAL also where the bdev has no
+   * separate metadata, or `mdBuf` does not hold `numBlocks * mdSizeBytes` bytes. So do the calls below.
+   */
+  readBlocksWithMd<Arg>(
+    buf: Uint8Array, bufOff: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number
+  /** As `readvBlocks`, with separate metadata. */
+  readvBlocksWithMd<Arg>(
+    iovs: readonly Iov[], iovCnt: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number
+  /** As `writeBlocks`, with separate metadata. Without it, the metadata of the blocks stays as it is. */
+  writeBlocksWithMd<Arg>(
+    buf: Uint8Array, bufOff: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number
+  /** As `writevBlocks`, with separate metadata. */
+  writevBlocksWithMd<Arg>(
+    iovs: readonly Iov[], iovCnt: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number
+  /** As `comparevBlocks`, with separate metadata. */
+  comparevBlocksWithMd<Arg>(
+    iovs: readonly Iov[], iovCnt: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number
+  /** As `readvBlocks`, with options, which are read before it returns. */
+  readvBlocksExt<Arg>(
+    iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg, options: ExtIoOptions,
+  ): number
+  /** As `writevBlocks`, with options, which are read before it returns. */
+  writevBlocksExt<Arg>(
+    iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg, options: ExtIoOptions,
+  ): number
   /** Deallocates. 0 blocks succeed without reaching the module. */
   unmapBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number
   /** Zeroes; emulated with writes where the module lacks it. */

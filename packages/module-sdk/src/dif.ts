@@ -106,7 +106,7 @@ export interface DifError {
  */
 export interface DifContext extends Readonly<DifFormat> {
   /** What is made and checked. Initially everything that was given. */
-  checkFlags: DifFlag
+  difCheckFlags: DifFlag
   /** Reference tag of the first block, 32 bits; types 1 and 2 count on from there. */
   initRefTag: number
   /** Reference tag that `remapRefTag` gives to the first block. */
@@ -122,7 +122,7 @@ export interface DifContext extends Readonly<DifFormat> {
 /** What `Dif.context` takes. */
 export interface DifContextSpec extends DifFormat {
   /** What is made and checked. */
-  checkFlags: DifFlag
+  difCheckFlags: DifFlag
   /** Application tag, default 0. */
   appTag?: number
   /** Bits of it that are compared, default ffffh. */

@@ -130,7 +130,7 @@ export interface BdevHost {
   bdevByName(name: string): Bdev | undefined
   /**
    * Opens a bdev.
-   * @throws BdevError ENODEV unknown or being removed; EPERM write asked while claimed.
+   * @throws BdevError ENODEV unknown or being removed; EPERM write asked while claimed; EINVAL `hideMetadata` with separate metadata.
    */
   openBdev(name: string, options: OpenOptions): BdevDesc
   /**

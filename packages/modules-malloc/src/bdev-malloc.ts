@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { Accel, BdevFnTable, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdevkit/module-sdk'
+import type { Accel, BdevFnTable, BdevIo, Dma, DmaBuffer, IoDevice, Iov, Logger } from '@bdevkit/module-sdk'
+import type { MallocMd } from './malloc-md.js'
 
 /** Zeroing looks before it writes, in pieces of this size: an UNMAP of memory that was never used costs no RAM. */
 const ZERO_PIECE_BYTES = 64 * 1024
 /** After this many bytes zeroing and copying let other I/O pass: the UNMAP of a whole disk takes long. */
-const STEP_BYTES = 256 * 1024
+export const STEP_BYTES = 256 * 1024
 
 /** What all malloc bdevs of a host share; context of their channels. */
 export interface MallocModule {
   readonly accel: Accel
   readonly dma: Dma
+  readonly log: Logger
   readonly device: IoDevice<MallocModule>
   /** Number in the next default name. */
   nextName: number
@@ -26,6 +28,8 @@ export interface MallocDisk {
   readonly buf: Uint8Array
   readonly off: number
   readonly len: number
+  /** Metadata; `null` without. */
+  readonly md: MallocMd | null
   /** UNMAP, WRITE_ZEROES and COPY under way. */
   stepping: number
 }
@@ -53,7 +57,7 @@ export const mallocFn: BdevFnTable<MallocDisk, MallocModule, MallocIo> = {
       case IoType.Abort:
         return true
       case IoType.Zcopy: // one piece of memory is lent
-        return disk.extents.length === 1
+        return disk.extents.length === 1 && (disk.md === null || disk.md.extents.length <= 1)
       default:
         return false
     }
@@ -68,15 +72,15 @@ export const mallocFn: BdevFnTable<MallocDisk, MallocModule, MallocIo> = {
     switch (io.type) {
       case IoType.Read:
         if (io.iovCnt === 0) io.lend(disk.buf, disk.off + startByte, lengthBytes) // offered only where one extent holds all
-        else if (startByte + lengthBytes > disk.len) transferExtents(accel, disk, io, startByte)
+        else if (startByte + lengthBytes > disk.len) transferExtents(accel, disk.extents, io.type, io.iovs, io.iovCnt, startByte)
         else accel.copyToIovs(io.iovs, io.iovCnt, disk.buf, disk.off + startByte, lengthBytes)
         return io.complete(IoStatus.Success)
       case IoType.Write:
-        if (startByte + lengthBytes > disk.len) transferExtents(accel, disk, io, startByte)
+        if (startByte + lengthBytes > disk.len) transferExtents(accel, disk.extents, io.type, io.iovs, io.iovCnt, startByte)
         else accel.copyFromIovs(disk.buf, disk.off + startByte, io.iovs, io.iovCnt, lengthBytes)
         return io.complete(IoStatus.Success)
       case IoType.Compare:
-        return io.complete(transferExtents(accel, disk, io, startByte) ? IoStatus.Success : IoStatus.Miscompare)
+        return io.complete(transferExtents(accel, disk.extents, io.type, io.iovs, io.iovCnt, startByte) ? IoStatus.Success : IoStatus.Miscompare)
       case IoType.Unmap:
       case IoType.WriteZeroes:
         io.ctx.nextByte = startByte
@@ -101,19 +105,21 @@ export const mallocFn: BdevFnTable<MallocDisk, MallocModule, MallocIo> = {
 }
 
 /** Carries out READ, WRITE or COMPARE piece by piece, where iovecs and extents meet; false where a COMPARE finds a difference. */
-function transferExtents(accel: Accel, disk: MallocDisk, io: BdevIo, startByte: number): boolean {
+export function transferExtents(
+  accel: Accel, extents: readonly DmaBuffer[], type: IoType, iovs: readonly Iov[], iovCnt: number, startByte: number,
+): boolean {
   let extentIndex = 0
   let inExtent = startByte
-  for (let i = 0; i < io.iovCnt; i++) {
-    const iov = io.iovs[i]
+  for (let i = 0; i < iovCnt; i++) {
+    const iov = iovs[i]
     let inIov = 0
     while (inIov < iov.len) {
-      while (inExtent >= disk.extents[extentIndex].len) inExtent -= disk.extents[extentIndex++].len
-      const extent = disk.extents[extentIndex]
+      while (inExtent >= extents[extentIndex].len) inExtent -= extents[extentIndex++].len
+      const extent = extents[extentIndex]
       const pieceBytes = Math.min(iov.len - inIov, extent.len - inExtent)
       const at = extent.off + inExtent
-      if (io.type === IoType.Read) accel.copy(iov.buf, iov.off + inIov, extent.buf, at, pieceBytes)
-      else if (io.type === IoType.Write) accel.copy(extent.buf, at, iov.buf, iov.off + inIov, pieceBytes)
+      if (type === IoType.Read) accel.copy(iov.buf, iov.off + inIov, extent.buf, at, pieceBytes)
+      else if (type === IoType.Write) accel.copy(extent.buf, at, iov.buf, iov.off + inIov, pieceBytes)
       else if (accel.compare(extent.buf, at, iov.buf, iov.off + inIov, pieceBytes) !== -1) return false
       inIov += pieceBytes
       inExtent += pieceBytes
@@ -125,7 +131,7 @@ function transferExtents(accel: Accel, disk: MallocDisk, io: BdevIo, startByte: 
 function zeroStep(io: BdevIo<MallocIo>): void {
   const disk = io.bdev.ctx as MallocDisk
   const stepBytes = Math.min(io.ctx.leftBytes, STEP_BYTES)
-  zeroExtents(disk.module.accel, disk, io.ctx.nextByte, stepBytes)
+  zeroExtents(disk.module.accel, disk.extents, io.ctx.nextByte, stepBytes)
   io.ctx.nextByte += stepBytes
   io.ctx.leftBytes -= stepBytes
   if (io.ctx.leftBytes > 0) return io.thread.sendMsg(zeroStep, io)
@@ -141,7 +147,7 @@ function copyStep(io: BdevIo<MallocIo>): void {
   const stepBytes = Math.min(leftBytes, STEP_BYTES)
   const backward = io.srcOffsetBlocks < io.offsetBlocks && io.offsetBlocks < io.srcOffsetBlocks + io.numBlocks
   const at = backward ? leftBytes - stepBytes : io.numBlocks * blockSizeBytes - leftBytes
-  copyExtents(disk, io.offsetBlocks * blockSizeBytes + at, io.srcOffsetBlocks * blockSizeBytes + at, stepBytes, backward)
+  copyExtents(disk.module.accel, disk.extents, io.offsetBlocks * blockSizeBytes + at, io.srcOffsetBlocks * blockSizeBytes + at, stepBytes, backward)
   io.ctx.leftBytes -= stepBytes
   if (io.ctx.leftBytes > 0) return io.thread.sendMsg(copyStep, io)
   disk.stepping--
@@ -154,13 +160,14 @@ function resetWhenIdle(io: BdevIo): void {
   else io.thread.sendMsg(resetWhenIdle, io)
 }
 
-function zeroExtents(accel: Accel, disk: MallocDisk, startByte: number, lengthBytes: number): void {
+/** Zeroes what is not zero yet. */
+export function zeroExtents(accel: Accel, extents: readonly DmaBuffer[], startByte: number, lengthBytes: number): void {
   let extentIndex = 0
   let inExtent = startByte
   let left = lengthBytes
   while (left > 0) {
-    while (inExtent >= disk.extents[extentIndex].len) inExtent -= disk.extents[extentIndex++].len
-    const extent = disk.extents[extentIndex]
+    while (inExtent >= extents[extentIndex].len) inExtent -= extents[extentIndex++].len
+    const extent = extents[extentIndex]
     const pieceBytes = Math.min(left, extent.len - inExtent, ZERO_PIECE_BYTES)
     const at = extent.off + inExtent
     if (pieceBytes < ZERO_PIECE_BYTES || !accel.isZero(extent.buf, at, pieceBytes)) accel.fill(extent.buf, at, 0, pieceBytes)
@@ -169,14 +176,16 @@ function zeroExtents(accel: Accel, disk: MallocDisk, startByte: number, lengthBy
   }
 }
 
-function copyExtents(disk: MallocDisk, dstByte: number, srcByte: number, lengthBytes: number, backward: boolean): void {
-  const { accel } = disk.module
+/** Copies, `backward` from the end. */
+export function copyExtents(
+  accel: Accel, extents: readonly DmaBuffer[], dstByte: number, srcByte: number, lengthBytes: number, backward: boolean,
+): void {
   let left = lengthBytes
   while (left > 0) {
     // Backward, the piece ends where what is left ends.
     const done = backward ? left - 1 : lengthBytes - left
-    const dst = extentAt(disk, dstByte + done)
-    const src = extentAt(disk, srcByte + done)
+    const dst = extentAt(extents, dstByte + done)
+    const src = extentAt(extents, srcByte + done)
     const inDst = dstByte + done - dst.startByte
     const inSrc = srcByte + done - src.startByte
     const room = backward ? Math.min(inDst, inSrc) + 1 : Math.min(dst.extent.len - inDst, src.extent.len - inSrc)
@@ -187,9 +196,9 @@ function copyExtents(disk: MallocDisk, dstByte: number, srcByte: number, lengthB
   }
 }
 
-function extentAt(disk: MallocDisk, atByte: number): { extent: DmaBuffer; startByte: number } {
+function extentAt(extents: readonly DmaBuffer[], atByte: number): { extent: DmaBuffer; startByte: number } {
   let startByte = 0
   let index = 0
-  while (atByte - startByte >= disk.extents[index].len) startByte += disk.extents[index++].len
-  return { extent: disk.extents[index], startByte } // cold: a COPY moves far more than this
+  while (atByte - startByte >= extents[index].len) startByte += extents[index++].len
+  return { extent: extents[index], startByte } // cold: a COPY moves far more than this
 }

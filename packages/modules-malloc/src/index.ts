@@ -10,7 +10,7 @@ export default defineBdevModule({
   rpc,
   setup(host) {
     const device = host.registerIoDevice<MallocModule>({ name: 'bdev_malloc', createChannel: () => module })
-    const module: MallocModule = { accel: host.accel, dma: host.dma, device, nextName: 0 }
+    const module: MallocModule = { accel: host.accel, dma: host.dma, log: host.log, device, nextName: 0 }
     return {
       handlers: {
         bdev_malloc_create: params => mallocBdevCreate(module, host, params),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BdevError, method } from '@bdevkit/module-sdk'
+import { BdevError, DifFlag, DifType, method } from '@bdevkit/module-sdk'
 import type { Bdev, BdevHost, RpcCall } from '@bdevkit/module-sdk'
 import { mallocFn, type MallocDisk, type MallocModule } from './bdev-malloc.js'
+import { makeBlank, mallocMdFn, writeBlankMd, type MallocMd } from './malloc-md.js'
 
 const integer = (description: string, minimum: number, maximum: number) => ({ type: 'integer', minimum, maximum, description })
 const uint32 = (description: string) => integer(description, 0, 0xffff_ffff)
@@ -34,11 +35,11 @@ export const rpc = {
       physical_block_size: uint32('Block size of the medium in bytes, a multiple of 512; default: `block_size`'),
       uuid,
       optimal_io_boundary: { ...uint32('Boundary, in blocks, that one I/O should not cross; 0 = none'), default: 0 },
-      md_size: { ...uint32('Metadata bytes per block; only 0 works yet'), default: 0 },
+      md_size: { ...uint32('Metadata bytes per block: 0, 8, 16, 32, 64 or 128'), default: 0 },
       md_interleave: { type: 'boolean', default: false, description: 'Metadata follows each block instead of lying apart' },
       dif_type: { ...int32('Protection type 0 to 3; above 0 needs metadata'), default: 0 },
       dif_is_head_of_md: { type: 'boolean', default: false, description: 'Protection information starts the metadata' },
-      dif_pi_format: { ...uint32('Format of the protection information'), default: 0 },
+      dif_pi_format: { ...uint32('Format of the protection information: its guard has 16 (0), 32 (1) or 64 bits (2)'), default: 0 },
       numa_id: { ...int32('NUMA node of the memory; only -1, any, is there'), default: -1 },
     }),
   }),
@@ -61,37 +62,76 @@ function refusal(p: CreateParams): string | undefined {
   return numaId === -1 ? undefined : `numa_id must be -1, but is ${numaId}: memory is not bound to NUMA nodes`
 }
 
-/** @throws BdevError EINVAL a parameter breaks SPDK's rules; ENOTSUP metadata; ENOMEM no room; what registration throws. */
+/** Size, and what is kept in the metadata. Nobody gives application tags, so they are not checked. */
+function blocks(p: CreateParams) {
+  const { md_size: mdSizeBytes = 0, md_interleave: mdInterleave = false, dif_type: difType = DifType.Disable } = p
+  const checksRefTag = difType === DifType.Type1 || difType === DifType.Type2
+  return {
+    blockSizeBytes: p.block_size + (mdInterleave ? mdSizeBytes : 0),
+    numBlocks: p.num_blocks,
+    mdSizeBytes,
+    mdInterleave,
+    difType,
+    difIsHeadOfMd: p.dif_is_head_of_md ?? false,
+    difPiFormat: p.dif_pi_format ?? 0,
+    difCheckFlags: difType === DifType.Disable ? 0 : DifFlag.GuardCheck | (checksRefTag ? DifFlag.ReftagCheck : 0),
+  }
+}
+
+type Blocks = ReturnType<typeof blocks>
+
+/** @throws BdevError ENOMEM no room. */
+function allocate(module: MallocModule, name: string, lengthBytes: number) {
+  const extents = Number.isSafeInteger(lengthBytes) ? module.dma.allocBulk(lengthBytes) : undefined
+  if (extents === undefined) {
+    throw new BdevError('ENOMEM', `malloc bdev "${name}": no memory for ${lengthBytes} bytes; make it smaller`)
+  }
+  return extents
+}
+
+/** @throws BdevError EINVAL there can be no such protection information; ENOMEM no room. */
+function makeMd(module: MallocModule, host: BdevHost, name: string, geometry: Blocks): MallocMd | null {
+  const { mdSizeBytes, mdInterleave, difType, blockSizeBytes, numBlocks } = geometry
+  if (mdSizeBytes === 0) return null
+  const dif = difType === DifType.Disable ? null : host.accel.dif.context(geometry)
+  const blank = makeBlank(host, dif, blockSizeBytes - (mdInterleave ? mdSizeBytes : 0), mdSizeBytes)
+  const extents = mdInterleave ? [] : allocate(module, name, numBlocks * mdSizeBytes)
+  const apart = { ...geometry, blockSizeBytes: blockSizeBytes - (mdInterleave ? mdSizeBytes : 0), mdInterleave: false }
+  const tag = { buf: new Uint8Array(mdSizeBytes), off: 0, dif: dif === null ? null : host.accel.dif.context(apart) }
+  return { extents, dif, blank, tag, iovs: host.allocIovs(1), failures: 0 }
+}
+
+/** @throws BdevError EINVAL a parameter breaks SPDK's rules; ENOMEM no room; what registration throws. */
 export function mallocBdevCreate(module: MallocModule, host: BdevHost, p: CreateParams): string {
   while (p.name === undefined && host.bdevByName(`Malloc${module.nextName}`) !== undefined) module.nextName++
   const name = p.name ?? `Malloc${module.nextName}`
   const reason = refusal(p)
   if (reason !== undefined) throw new BdevError('EINVAL', `malloc bdev "${name}": ${reason}`)
-  if (p.md_size) throw new BdevError('ENOTSUP', `malloc bdev "${name}": md_size ${p.md_size} is not supported yet; leave it out`)
-  const lengthBytes = p.num_blocks * p.block_size
-  const extents = Number.isSafeInteger(lengthBytes) ? module.dma.allocBulk(lengthBytes) : undefined
-  if (extents === undefined) {
-    throw new BdevError('ENOMEM', `malloc bdev "${name}": no memory for ${lengthBytes} bytes; make it smaller`)
-  }
-  const disk: MallocDisk = { module, extents, buf: extents[0].buf, off: extents[0].off, len: extents[0].len, stepping: 0 }
+  const geometry = blocks(p)
+  const md = makeMd(module, host, name, geometry)
+  let extents: MallocDisk['extents'] = []
   try {
+    extents = allocate(module, name, geometry.numBlocks * geometry.blockSizeBytes)
+    const disk: MallocDisk = { module, extents, buf: extents[0].buf, off: extents[0].off, len: extents[0].len, md, stepping: 0 }
+    // What was never written is zero. Protection information is not.
+    if (md?.dif) writeBlankMd(disk, { ...geometry, dataBlockSizeBytes: p.block_size }, 0, p.num_blocks)
     host.registerBdev({
+      ...geometry,
       name,
       ctx: disk,
-      fn: mallocFn,
+      fn: md === null ? mallocFn : mallocMdFn,
       productName: 'Malloc disk',
-      blockSizeBytes: p.block_size,
-      numBlocks: p.num_blocks,
       physBlockSizeBytes: p.physical_block_size || p.block_size,
       writeCache: true,
       optimalIoBoundaryBlocks: p.optimal_io_boundary ?? 0,
       splitOnOptimalIoBoundary: true,
       numaId: p.numa_id ?? -1,
-      lendsReadBuffers: extents.length === 1,
+      lendsReadBuffers: extents.length === 1 && (md?.extents.length ?? 0) <= 1,
       ...(p.uuid !== undefined && { uuid: p.uuid }),
     })
   } catch (error) {
     module.dma.freeBulk(extents)
+    module.dma.freeBulk(md?.extents ?? [])
     throw error
   }
   if (p.name === undefined) module.nextName++
@@ -104,14 +144,15 @@ export const mallocCreateCall = (bdev: Bdev): RpcCall => ({
   params: {
     name: bdev.name,
     num_blocks: bdev.numBlocks,
-    block_size: bdev.blockSizeBytes,
+    block_size: bdev.dataBlockSizeBytes,
     physical_block_size: bdev.physBlockSizeBytes,
     uuid: bdev.uuid,
     optimal_io_boundary: bdev.optimalIoBoundaryBlocks,
-    md_size: 0,
-    dif_type: 0,
-    dif_is_head_of_md: false,
-    dif_pi_format: 0,
+    md_size: bdev.mdSizeBytes,
+    ...(bdev.mdInterleave && { md_interleave: true }),
+    dif_type: bdev.difType,
+    dif_is_head_of_md: bdev.difIsHeadOfMd,
+    dif_pi_format: bdev.difPiFormat,
     numa_id: -1,
   },
 })

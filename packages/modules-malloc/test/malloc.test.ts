@@ -40,11 +40,6 @@ describe('bdev_malloc_create', () => {
     expect(host.usage().dmaBytes).toBe(0)
   })
 
-  it('refuses metadata with ENOTSUP until it is served, and says so', async () => {
-    const message = expect.stringMatching(/md_size 8/) as string
-    await expect(create({ ...size, md_size: 8 })).rejects.toMatchObject({ code: 'ENOTSUP', message })
-  })
-
   it.each([[2 ** 40], [Number.MAX_SAFE_INTEGER]])('refuses %i blocks with ENOMEM', async num_blocks => {
     await expect(create({ ...size, num_blocks })).rejects.toMatchObject({ code: 'ENOMEM' })
   })
@@ -115,7 +110,7 @@ describe('a disk of several extents', () => {
   function disk(): { submit(type: number, offsetBlocks: number, count: number, iovs: Iov[]): number; bytes(): Buffer } {
     const module = { accel: host.accel } as unknown as MallocModule
     const extents: DmaBuffer[] = lengths.map((len, i) => ({ buf: new Uint8Array(len + 64), off: i * 16, len }))
-    const ctx: MallocDisk = { module, extents, buf: extents[0]!.buf, off: extents[0]!.off, len: extents[0]!.len, stepping: 0 }
+    const ctx: MallocDisk = { module, extents, buf: extents[0]!.buf, off: extents[0]!.off, len: extents[0]!.len, md: null, stepping: 0 }
     return {
       submit(type, offsetBlocks, count, iovs) {
         let ended: number = IoStatus.Pending

@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { Accel, BdevFnTable, BdevIo, Dma, DmaBuffer, IoDevice } from '@bdevkit/module-sdk'
+import type { Accel, BdevFnTable, BdevIo, DifContext, Dma, DmaBuffer, IoDevice, Logger } from '@bdevkit/module-sdk'
 
 /** First length of the zeros that bufferless reads borrow. SPDK stops at 64 KiB; here longer reads make them longer. */
 const ZEROS_MIN_BYTES = 64 * 1024
 
-/** What all null bdevs of a host share; context of each bdev and of each channel. */
+/** What all null bdevs of a host share; context of their channels. */
 export interface NullModule {
   readonly accel: Accel
   readonly dma: Dma
+  readonly log: Logger
   readonly device: IoDevice<NullModule>
   /** Zeros to lend, the longest last. Shorter ones may still be lent, so all stay: together less than twice the longest. */
   readonly zeros: DmaBuffer[]
+}
+
+/** One null bdev. */
+export interface NullDisk {
+  readonly module: NullModule
+  /** Protection information; `null` without. */
+  readonly dif: DifContext | null
+  /** Writes that it did not fit. */
+  difFailures: number
 }
 
 function lendZeros(module: NullModule, io: BdevIo): IoStatus {
@@ -29,14 +39,14 @@ function lendZeros(module: NullModule, io: BdevIo): IoStatus {
   return IoStatus.Success
 }
 
-export const nullFn: BdevFnTable<NullModule, NullModule> = {
+export const nullFn: BdevFnTable<NullDisk, NullModule> = {
   destruct() {},
-  ioTypeSupported(_module, type) {
+  ioTypeSupported(_disk, type) {
     const { Read, Write, WriteZeroes, Reset, Abort } = IoType
     return type === Read || type === Write || type === WriteZeroes || type === Reset || type === Abort
   },
-  getIoChannel(module) {
-    return module.device.getIoChannel()
+  getIoChannel(disk) {
+    return disk.module.device.getIoChannel()
   },
   submitRequest(module, io) {
     switch (io.type) {

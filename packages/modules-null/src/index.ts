@@ -10,7 +10,7 @@ export default defineBdevModule({
   rpc,
   setup(host) {
     const device = host.registerIoDevice<NullModule>({ name: 'bdev_null', createChannel: () => module })
-    const module: NullModule = { accel: host.accel, dma: host.dma, device, zeros: [] }
+    const module: NullModule = { accel: host.accel, dma: host.dma, log: host.log, device, zeros: [] }
     return {
       handlers: {
         bdev_null_create: params => nullBdevCreate(module, host, params),

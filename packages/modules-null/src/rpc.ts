@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BdevError, method } from '@bdevkit/module-sdk'
-import type { Bdev, BdevHost, RpcCall } from '@bdevkit/module-sdk'
-import { nullFn, type NullModule } from './bdev-null.js'
+import { BdevError, DifFlag, DifType, method } from '@bdevkit/module-sdk'
+import type { Bdev, BdevHost, DifContext, RpcCall } from '@bdevkit/module-sdk'
+import { nullFn, type NullDisk, type NullModule } from './bdev-null.js'
+import { nullDifFn } from './null-dif.js'
 
 const integer = (description: string, minimum: number, maximum: number) => ({ type: 'integer', minimum, maximum, description })
 const uint32 = (description: string) => integer(description, 0, 0xffff_ffff)
@@ -36,10 +37,10 @@ export const rpc = {
       block_size: uint32('Block size in bytes, a multiple of 512'),
       physical_block_size: uint32('Block size of the medium in bytes, a multiple of 512; default: `block_size`'),
       uuid,
-      md_size: { ...uint32('Metadata bytes per block; only 0 works yet'), default: 0 },
+      md_size: { ...uint32('Metadata bytes per block, behind its data: 0, 8, 16, 32, 64 or 128'), default: 0 },
       dif_type: { ...integer('Protection type 0 to 3; above 0 needs metadata', -0x8000_0000, 0x7fff_ffff), default: 0 },
       dif_is_head_of_md: { type: 'boolean', default: false, description: 'Protection information starts the metadata' },
-      dif_pi_format: { ...uint32('Format of the protection information'), default: 0 },
+      dif_pi_format: { ...uint32('Format of the protection information: its guard has 16 (0), 32 (1) or 64 bits (2)'), default: 0 },
       preferred_write_granularity: { ...uint32('Granularity that writes should have, in blocks'), default: 0 },
       preferred_write_alignment: { ...uint32('Alignment that writes should have, in blocks'), default: 0 },
       optimal_write_size: { ...uint32('Best write size, in blocks'), default: 0 },
@@ -71,17 +72,34 @@ function refusal(p: CreateParams): string | undefined {
   return difType !== 0 && mdSize === 0 ? `dif_type ${difType} needs an md_size` : undefined
 }
 
-/** @throws BdevError EINVAL a parameter breaks SPDK's rules; ENOTSUP metadata; what registration throws. */
+/** Size, and what is kept in the metadata. Nobody gives application tags, so they are not checked. */
+function blocks(p: CreateParams) {
+  const { md_size: mdSizeBytes = 0, dif_type: difType = DifType.Disable } = p
+  const checksRefTag = difType === DifType.Type1 || difType === DifType.Type2
+  return {
+    blockSizeBytes: p.block_size + mdSizeBytes,
+    mdSizeBytes,
+    mdInterleave: true,
+    difType,
+    difIsHeadOfMd: p.dif_is_head_of_md ?? false,
+    difPiFormat: p.dif_pi_format ?? 0,
+    difCheckFlags: difType === DifType.Disable ? 0 : DifFlag.GuardCheck | (checksRefTag ? DifFlag.ReftagCheck : 0),
+  }
+}
+
+/** @throws BdevError EINVAL a parameter breaks SPDK's rules; what registration throws. */
 export function nullBdevCreate(module: NullModule, host: BdevHost, p: CreateParams): string {
   const reason = refusal(p)
   if (reason !== undefined) throw new BdevError('EINVAL', `null bdev "${p.name}": ${reason}`)
-  if (p.md_size) throw new BdevError('ENOTSUP', `null bdev "${p.name}": md_size ${p.md_size} is not supported yet; leave it out`)
+  const geometry = blocks(p)
+  const dif: DifContext | null = geometry.difType === DifType.Disable ? null : host.accel.dif.context(geometry)
+  const ctx: NullDisk = { module, dif, difFailures: 0 }
   return host.registerBdev({
+    ...geometry,
     name: p.name,
-    ctx: module,
-    fn: nullFn,
+    ctx,
+    fn: dif === null ? nullFn : nullDifFn,
     productName: 'Null disk',
-    blockSizeBytes: p.block_size,
     numBlocks: p.num_blocks,
     physBlockSizeBytes: p.physical_block_size || p.block_size,
     preferredWriteGranularityBlocks: p.preferred_write_granularity ?? 0,
@@ -89,7 +107,8 @@ export function nullBdevCreate(module: NullModule, host: BdevHost, p: CreatePara
     optimalWriteSizeBlocks: p.optimal_write_size ?? 0,
     preferredUnmapGranularityBlocks: p.preferred_unmap_granularity ?? 0,
     preferredUnmapAlignmentBlocks: p.preferred_unmap_alignment ?? 0,
-    lendsReadBuffers: true,
+    // Protection information differs from block to block: no memory holds it for all.
+    lendsReadBuffers: dif === null,
     ...(p.uuid !== undefined && { uuid: p.uuid }),
   }).name
 }
@@ -113,12 +132,12 @@ export const nullCreateCall = (bdev: Bdev): RpcCall => ({
   params: {
     name: bdev.name,
     num_blocks: bdev.numBlocks,
-    block_size: bdev.blockSizeBytes,
+    block_size: bdev.dataBlockSizeBytes,
     physical_block_size: bdev.physBlockSizeBytes,
-    md_size: 0,
-    dif_type: 0,
-    dif_is_head_of_md: false,
-    dif_pi_format: 0,
+    md_size: bdev.mdSizeBytes,
+    dif_type: bdev.difType,
+    dif_is_head_of_md: bdev.difIsHeadOfMd,
+    dif_pi_format: bdev.difPiFormat,
     uuid: bdev.uuid,
     preferred_write_granularity: bdev.preferredWriteGranularityBlocks,
     preferred_write_alignment: bdev.preferredWriteAlignmentBlocks,

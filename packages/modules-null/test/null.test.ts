@@ -55,11 +55,6 @@ describe('bdev_null_create', () => {
     expect(host.bdevByName('Null0')).toBeUndefined()
   })
 
-  it('refuses metadata with ENOTSUP until it is served, and says so', async () => {
-    const message = expect.stringMatching(/md_size 8/) as string
-    await expect(create({ ...small, md_size: 8 })).rejects.toMatchObject({ code: 'ENOTSUP', message })
-  })
-
   it('refuses a taken name and a taken UUID with EEXIST', async () => {
     await create({ ...small, uuid })
     await expect(create(small)).rejects.toMatchObject({ code: 'EEXIST' })

@@ -115,7 +115,9 @@ export class NbdExport {
 
   /** Size and shape of the bdev now. */
   geometry(bdev: Bdev): ExportGeometry {
-    const blockSizeBytes = bdev.blockSizeBytes
+    // A client knows no metadata: where it is interleaved, blocks are served without.
+    const blockSizeBytes = bdev.dataBlockSizeBytes
+    const lends = bdev.lendsReadBuffers && !bdev.mdInterleave
     const unitBytes = blockSizeBytes * bdev.writeUnitSizeBlocks
     const minimumBytes = isPowerOfTwo(unitBytes) && unitBytes <= BLOCK_BYTES_MAX ? unitBytes : blockSizeBytes
     const boundaryBytes = bdev.optimalIoBoundaryBlocks * blockSizeBytes
@@ -131,8 +133,8 @@ export class NbdExport {
       minimumBytes,
       preferredBytes,
       alignBytes: bdev.requiredAlignmentBytes,
-      lends: bdev.lendsReadBuffers,
-      inlineBytes: bdev.lendsReadBuffers ? READ_INLINE_BYTES_MAX : READ_INLINE_UNLENT_BYTES_MAX,
+      lends,
+      inlineBytes: lends ? READ_INLINE_BYTES_MAX : READ_INLINE_UNLENT_BYTES_MAX,
       fastZero: zeroesNatively(bdev),
       canFlush: bdev.writeCache || bdev.ioTypeSupported(IoType.Flush),
       canTrim: bdev.ioTypeSupported(IoType.Unmap),
@@ -155,12 +157,13 @@ export class NbdExport {
 
   #open(): void {
     const { bdevName, readOnly = false } = this.options
-    const desc = this.#host.openBdev(bdevName, {
-      write: !readOnly,
-      owner: `nbd export "${this.name}"`,
-      onEvent: event => this.#onEvent(event),
-    })
-    const blockSizeBytes = desc.bdev.blockSizeBytes
+    const options = { write: !readOnly, owner: `nbd export "${this.name}"`, onEvent: (event: BdevEvent) => this.#onEvent(event) }
+    let desc = this.#host.openBdev(bdevName, options)
+    if (desc.bdev.mdInterleave) {
+      desc.close()
+      desc = this.#host.openBdev(bdevName, { ...options, hideMetadata: true })
+    }
+    const { blockSizeBytes } = desc
     if (!isPowerOfTwo(blockSizeBytes) || blockSizeBytes > BLOCK_BYTES_MAX) {
       desc.close()
       throw new BdevError(

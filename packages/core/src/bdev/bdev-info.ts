@@ -1,9 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { JsonObject } from '@bdevkit/module-sdk'
-import { ClaimType, IO_TYPE_NAMES } from '@bdevkit/module-sdk'
+import { ClaimType, DifFlag, DifType, IO_TYPE_NAMES } from '@bdevkit/module-sdk'
 import { CLAIM_TYPE_NAMES } from '../descriptor/claim.js'
 import { getQosLimits, QOS_LIMIT_KEYS } from '../qos/qos-control.js'
 import type { Bdev } from './bdev.js'
+
+/** Members about metadata, of a bdev that has some. */
+function metadataJson(bdev: Bdev): JsonObject {
+  if (bdev.mdSizeBytes === 0) return {}
+  const checks = (flag: number): boolean => (bdev.difCheckFlags & flag) !== 0
+  const protection = {
+    dif_is_head_of_md: bdev.difIsHeadOfMd,
+    enabled_dif_check_types: { reftag: checks(DifFlag.ReftagCheck), apptag: checks(DifFlag.ApptagCheck), guard: checks(DifFlag.GuardCheck) },
+    dif_pi_format: bdev.difPiFormat,
+  }
+  return {
+    md_size: bdev.mdSizeBytes,
+    md_interleave: bdev.mdInterleave,
+    dif_type: bdev.difType,
+    ...(bdev.difType === DifType.Disable ? {} : protection),
+  }
+}
 
 /** One element of `bdev_get_bdevs`, members in SPDK's order. */
 export function bdevInfoJson(bdev: Bdev): JsonObject {
@@ -22,6 +39,7 @@ export function bdevInfoJson(bdev: Bdev): JsonObject {
     preferred_unmap_granularity: bdev.preferredUnmapGranularityBlocks,
     uuid: bdev.uuid,
     ...(bdev.numaId === undefined ? {} : { numa_id: bdev.numaId }),
+    ...metadataJson(bdev),
     assigned_rate_limits: Object.fromEntries(QOS_LIMIT_KEYS.map(([key, name]) => [name, limits[key]])),
     claimed,
     ...(claimed ? { claim_type: CLAIM_TYPE_NAMES[bdev.claims.type]! } : {}),

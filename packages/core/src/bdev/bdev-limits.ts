@@ -32,7 +32,8 @@ export function resolveLimits(spec: BdevSpec, supportedTypes: number, largeBufBy
   const readBoundaryBlocks = splitOnOptimalIoBoundary ? (spec.optimalIoBoundaryBlocks ?? 0) : 0
   const writeBoundaryBlocks = splitOnWriteUnit ? unit : readBoundaryBlocks
   /** The longest write that a buffer of so many bytes holds, in blocks. */
-  const fits = (bytes: number): number => Math.floor(Math.floor((bytes - (align - 1)) / spec.blockSizeBytes) / unit) * unit
+  const blockBytes = spec.blockSizeBytes + (spec.mdInterleave === true ? 0 : (spec.mdSizeBytes ?? 0))
+  const fits = (bytes: number): number => Math.floor(Math.floor((bytes - (align - 1)) / blockBytes) / unit) * unit
 
   let maxRwSizeBlocks = limit('maxRwSizeBlocks')
   if (align > 1) maxRwSizeBlocks = Math.min(maxRwSizeBlocks || NO_LIMIT, fits(largeBufBytes))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Bdev as SdkBdev, BdevFnTable, BdevGeometry, BdevSpec } from '@bdevkit/module-sdk'
-import { BdevError, IO_TYPE_NAMES, IO_TYPE_SINCE, IoType } from '@bdevkit/module-sdk'
+import type { Bdev as SdkBdev, BdevFnTable, BdevGeometry, BdevSpec, DifContext } from '@bdevkit/module-sdk'
+import { BdevError, DifPiFormat, DifType, IO_TYPE_NAMES, IO_TYPE_SINCE, IoType } from '@bdevkit/module-sdk'
 import { checkLimits, resolveLimits, type ResolvedLimits } from './bdev-limits.js'
 import { BdevChannel, ChannelFlag } from '../channel/bdev-channel.js'
 import { BdevClaims } from '../descriptor/claim.js'
@@ -46,6 +46,14 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly optimalWriteSizeBlocks: number
   readonly preferredUnmapAlignmentBlocks: number
   readonly preferredUnmapGranularityBlocks: number
+  readonly mdSizeBytes: number
+  readonly mdInterleave: boolean
+  readonly difType: number
+  readonly difIsHeadOfMd: boolean
+  readonly difPiFormat: number
+  readonly difCheckFlags: number
+  /** Format of its metadata; `null` where there is none, or it lies apart and holds no protection information. */
+  readonly difContext: DifContext | null
   readonly numaId: number | undefined
   readonly lendsReadBuffers: boolean
   readonly resetIoDrainTimeoutS: number
@@ -102,7 +110,14 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     this.fn = spec.fn
     this.blockSizeBytes = spec.blockSizeBytes
     this.numBlocks = spec.numBlocks
-    this.physBlockSizeBytes = spec.physBlockSizeBytes ?? spec.blockSizeBytes
+    this.mdSizeBytes = spec.mdSizeBytes ?? 0
+    this.mdInterleave = this.mdSizeBytes > 0 && (spec.mdInterleave ?? false)
+    this.difType = this.mdSizeBytes > 0 ? (spec.difType ?? DifType.Disable) : DifType.Disable
+    this.difIsHeadOfMd = this.difType !== DifType.Disable && (spec.difIsHeadOfMd ?? false)
+    this.difPiFormat = spec.difPiFormat ?? DifPiFormat.Guard16
+    this.difCheckFlags = this.difType === DifType.Disable ? 0 : (spec.difCheckFlags ?? 0)
+    this.difContext = makeDifContext(this, module, spec)
+    this.physBlockSizeBytes = spec.physBlockSizeBytes ?? this.dataBlockSizeBytes
     this.writeCache = spec.writeCache ?? false
     this.requiredAlignmentBytes = spec.requiredAlignmentBytes ?? 1
     this.optimalIoBoundaryBlocks = spec.optimalIoBoundaryBlocks ?? 0
@@ -136,6 +151,10 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     })
   }
 
+  get dataBlockSizeBytes(): number {
+    return this.mdInterleave ? this.blockSizeBytes - this.mdSizeBytes : this.blockSizeBytes
+  }
+
   get moduleName(): string {
     return this.module.name
   }
@@ -165,6 +184,12 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
       optimalWriteSizeBlocks: this.optimalWriteSizeBlocks,
       preferredUnmapAlignmentBlocks: this.preferredUnmapAlignmentBlocks,
       preferredUnmapGranularityBlocks: this.preferredUnmapGranularityBlocks,
+      mdSizeBytes: this.mdSizeBytes,
+      mdInterleave: this.mdInterleave,
+      difType: this.difType,
+      difIsHeadOfMd: this.difIsHeadOfMd,
+      difPiFormat: this.difPiFormat,
+      difCheckFlags: this.difCheckFlags,
       ...(this.numaId === undefined ? {} : { numaId: this.numaId }),
     }
   }
@@ -240,6 +265,12 @@ function checkSpec(module: ModuleRecord, spec: BdevSpec): void {
   if (typeof spec.name !== 'string' || spec.name === '') wanted('name', 'to be a non-empty string', spec.name)
   if (!(Number.isSafeInteger(spec.blockSizeBytes) && spec.blockSizeBytes > 0)) wanted('blockSizeBytes', 'to be a positive integer', spec.blockSizeBytes)
   if (!(Number.isSafeInteger(spec.numBlocks) && spec.numBlocks >= 0)) wanted('numBlocks', 'to be an integer from 0 to 2^53-1', spec.numBlocks)
+  const md = spec.mdSizeBytes ?? 0
+  if (!(Number.isSafeInteger(md) && md >= 0)) wanted('mdSizeBytes', 'to be an integer from 0', md)
+  if (spec.mdInterleave === true && md >= spec.blockSizeBytes) wanted('mdSizeBytes', `to leave room for data in blocks of ${spec.blockSizeBytes} bytes`, md)
+  const difType = spec.difType ?? DifType.Disable
+  if (![DifType.Disable, DifType.Type1, DifType.Type2, DifType.Type3].some(type => type === difType)) wanted('difType', 'to be 0 to 3', difType)
+  if (difType !== DifType.Disable && md === 0) wanted('mdSizeBytes', `to hold protection information of type ${difType}`, md)
   if (spec.numBlocks > SIZE_MAX / spec.blockSizeBytes) wanted('numBlocks * blockSizeBytes', 'to be at most 2^53-1', spec.numBlocks * spec.blockSizeBytes)
   for (const entry of ['destruct', 'submitRequest', 'ioTypeSupported', 'getIoChannel'] as const) {
     if (typeof spec.fn?.[entry] !== 'function') wanted(`fn.${entry}`, 'to be a function', typeof spec.fn?.[entry])
@@ -247,6 +278,16 @@ function checkSpec(module: ModuleRecord, spec: BdevSpec): void {
   checkLimits(who, spec)
   const align = spec.requiredAlignmentBytes ?? 1
   if (!(align >= 1 && align <= 65_536 && (align & (align - 1)) === 0)) wanted('requiredAlignmentBytes', 'to be a power of two up to 65536', align)
+}
+
+/** @throws BdevError EINVAL there can be no such protection information. */
+function makeDifContext(bdev: Bdev, module: ModuleRecord, spec: BdevSpec): DifContext | null {
+  if (bdev.mdSizeBytes === 0 || (!bdev.mdInterleave && bdev.difType === DifType.Disable)) return null
+  try {
+    return bdev.host.accel.dif.context(bdev)
+  } catch (thrown) {
+    throw new BdevError('EINVAL', `register of bdev "${spec.name}" by module "${module.name}": ${(thrown as Error).message}`)
+  }
 }
 
 /** Asks the module which types it serves; never about one that is younger than the SDK that it was built against. */

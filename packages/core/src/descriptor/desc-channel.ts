@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import type { BdevIo as SdkBdevIo, IoCallback, IoWaitEntry, Iov } from '@bdevkit/module-sdk'
+import type { BdevIo as SdkBdevIo, ExtIoOptions, IoCallback, IoWaitEntry, Iov } from '@bdevkit/module-sdk'
 import type { NvmeDescChannel } from '@bdevkit/module-sdk/experimental'
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
@@ -18,6 +18,9 @@ import { submitCompareAndWrite, submitCopy, submitNvme, submitNvmeReset, submitS
 
 const NO_IOVS: readonly Iov[] = []
 
+/** Types whose data a module would take for whole blocks. */
+const BLOCKS_COMPARED_OR_MOVED = (1 << IoType.Compare) | (1 << IoType.CompareAndWrite) | (1 << IoType.Copy) | (1 << IoType.Zcopy)
+
 /** A descriptor's channel on one thread: the submission API. Checks here, once; nothing below checks again. */
 export class DescChannel implements NvmeDescChannel {
   readonly desc: Desc
@@ -25,6 +28,15 @@ export class DescChannel implements NvmeDescChannel {
   readonly thread: SpdkThread
   readonly ch: BdevChannel
   readonly ctx: DescChannel
+  /** Block size of I/O through this descriptor. */
+  readonly blockSizeBytes: number
+  /** Whether metadata is hidden from it. */
+  readonly hidesMetadata: boolean
+  /** Types that the module serves as they come through this descriptor: what data is compared or moved without its metadata is not. */
+  readonly nativeTypes: number
+  /** Types that go to the module without any help. */
+  readonly fastTypes: number
+  readonly lendsReadBuffers: boolean
   refs = 1
   readonly #ioChannel: IoChannel<BdevChannel>
 
@@ -34,6 +46,13 @@ export class DescChannel implements NvmeDescChannel {
     this.ch = ioChannel.ctx
     this.thread = ioChannel.thread
     this.ctx = this
+    const { bdev, hideMetadata } = desc
+    const hidesMetadata = hideMetadata && bdev.mdSizeBytes > 0
+    this.blockSizeBytes = desc.blockSizeBytes
+    this.hidesMetadata = hidesMetadata
+    this.nativeTypes = hidesMetadata ? bdev.supportedTypes & ~BLOCKS_COMPARED_OR_MOVED : bdev.supportedTypes
+    this.fastTypes = hidesMetadata ? bdev.fastTypes & ~(BLOCKS_COMPARED_OR_MOVED | (1 << IoType.Read) | (1 << IoType.Write)) : bdev.fastTypes
+    this.lendsReadBuffers = bdev.lendsReadBuffers && !hidesMetadata
     this.#ioChannel = ioChannel
   }
 
@@ -57,7 +76,7 @@ export class DescChannel implements NvmeDescChannel {
   }
 
   readvBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
-    if (iovCnt === 0 && !this.bdev.lendsReadBuffers && numBlocks > 0) return -ERRNO.EINVAL
+    if (iovCnt === 0 && !this.lendsReadBuffers && numBlocks > 0) return -ERRNO.EINVAL
     return submitRw(this, IoType.Read, Access.Read, null, 0, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
   }
 
@@ -69,6 +88,55 @@ export class DescChannel implements NvmeDescChannel {
   comparevBlocks<Arg>(iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
     if (iovCnt === 0 && numBlocks > 0) return -ERRNO.EINVAL
     return submitRw(this, IoType.Compare, Access.Read, null, 0, iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  readBlocksWithMd<Arg>(
+    buf: Uint8Array, bufOff: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number {
+    if (mdBuf === null) return this.readBlocks(buf, bufOff, offsetBlocks, numBlocks, cb, arg)
+    return submitMd(this, IoType.Read, Access.Read, buf, bufOff, NO_IOVS, 0, mdBuf, mdOff, 0, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  readvBlocksWithMd<Arg>(
+    iovs: readonly Iov[], iovCnt: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number {
+    if (mdBuf === null) return this.readvBlocks(iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+    return submitMd(this, IoType.Read, Access.Read, null, 0, iovs, iovCnt, mdBuf, mdOff, 0, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  writeBlocksWithMd<Arg>(
+    buf: Uint8Array, bufOff: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number {
+    if (mdBuf === null) return this.writeBlocks(buf, bufOff, offsetBlocks, numBlocks, cb, arg)
+    return submitMd(this, IoType.Write, Access.Write, buf, bufOff, NO_IOVS, 0, mdBuf, mdOff, 0, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  writevBlocksWithMd<Arg>(
+    iovs: readonly Iov[], iovCnt: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number {
+    if (mdBuf === null) return this.writevBlocks(iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+    return submitMd(this, IoType.Write, Access.Write, null, 0, iovs, iovCnt, mdBuf, mdOff, 0, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  comparevBlocksWithMd<Arg>(
+    iovs: readonly Iov[], iovCnt: number, mdBuf: Uint8Array | null, mdOff: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg,
+  ): number {
+    if (mdBuf === null) return this.comparevBlocks(iovs, iovCnt, offsetBlocks, numBlocks, cb, arg)
+    return submitMd(this, IoType.Compare, Access.Read, null, 0, iovs, iovCnt, mdBuf, mdOff, 0, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  readvBlocksExt<Arg>(
+    iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg, options: ExtIoOptions,
+  ): number {
+    const { mdBuf = null, mdOff = 0, difCheckFlagsExcludeMask: exclude = 0 } = options
+    return submitMd(this, IoType.Read, Access.Read, null, 0, iovs, iovCnt, mdBuf, mdOff, exclude, offsetBlocks, numBlocks, cb, arg)
+  }
+
+  writevBlocksExt<Arg>(
+    iovs: readonly Iov[], iovCnt: number, offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg, options: ExtIoOptions,
+  ): number {
+    const { mdBuf = null, mdOff = 0, difCheckFlagsExcludeMask: exclude = 0 } = options
+    return submitMd(this, IoType.Write, Access.Write, null, 0, iovs, iovCnt, mdBuf, mdOff, exclude, offsetBlocks, numBlocks, cb, arg)
   }
 
   unmapBlocks<Arg>(offsetBlocks: number, numBlocks: number, cb: IoCallback<Arg>, arg: Arg): number {
@@ -190,7 +258,7 @@ function submitRw<Arg>(
   if ((channel.desc.access & access) === 0) return -ERRNO.EBADF
   if (!(Number.isInteger(offsetBlocks) && Number.isInteger(numBlocks))) return -ERRNO.EINVAL
   if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
-  const len = numBlocks * bdev.blockSizeBytes
+  const len = numBlocks * channel.blockSizeBytes
   if (buf === null ? !iovsHold(iovs, iovCnt, len) : !(bufOff >= 0 && bufOff + len <= buf.length)) return -ERRNO.EINVAL
   if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
   const thread = ch.thread
@@ -232,7 +300,7 @@ function submitRw<Arg>(
   last.next = io
   head.prev = io
   io.submitTickMs = thread.tickMs
-  if (ch.flags !== 0 || (bdev.fastTypes & (1 << type)) === 0) {
+  if (ch.flags !== 0 || (channel.fastTypes & (1 << type)) === 0) {
     submitUncommon(ch, io)
     return 0
   }
@@ -245,6 +313,54 @@ function submitRw<Arg>(
     submitThrew(io, thrown)
   }
   if (io.phase === IoPhase.Submitting) io.phase = IoPhase.Outstanding
+  return 0
+}
+
+/** READ, WRITE and COMPARE with separate metadata or with checks to go without: beside the hot path. */
+function submitMd<Arg>(
+  channel: DescChannel,
+  type: number,
+  access: number,
+  buf: Uint8Array | null,
+  bufOff: number,
+  iovs: readonly Iov[],
+  iovCnt: number,
+  mdBuf: Uint8Array | null,
+  mdOff: number,
+  exclude: number,
+  offsetBlocks: number,
+  numBlocks: number,
+  cb: IoCallback<Arg>,
+  arg: Arg,
+): number {
+  const bdev = channel.bdev
+  const borrows = buf === null && iovCnt === 0 && numBlocks > 0
+  if (mdBuf !== null && (bdev.mdSizeBytes === 0 || bdev.mdInterleave || borrows)) return -ERRNO.EINVAL
+  if (borrows && !(type === IoType.Read && channel.lendsReadBuffers)) return -ERRNO.EINVAL
+  if ((channel.desc.access & access) === 0) return -ERRNO.EBADF
+  if (!(Number.isInteger(offsetBlocks) && Number.isInteger(numBlocks))) return -ERRNO.EINVAL
+  if (!(offsetBlocks >= 0 && numBlocks >= 0 && offsetBlocks + numBlocks <= bdev.numBlocks)) return -ERRNO.EINVAL
+  const len = numBlocks * channel.blockSizeBytes
+  if (buf === null ? !iovsHold(iovs, iovCnt, len) : !(bufOff >= 0 && bufOff + len <= buf.length)) return -ERRNO.EINVAL
+  if (mdBuf !== null && !(mdOff >= 0 && mdOff + numBlocks * bdev.mdSizeBytes <= mdBuf.length)) return -ERRNO.EINVAL
+  if ((bdev.allowedTypes & (1 << type)) === 0) return -ERRNO.ENOTSUP
+  const io = channel.ch.pool.take()
+  if (io === null) return -ERRNO.ENOMEM
+  fill(channel, io, type, offsetBlocks, numBlocks, cb, arg)
+  io.iovs = iovs
+  io.iovCnt = iovCnt
+  if (buf !== null) {
+    const iov = io.own[0]!
+    iov.buf = buf
+    iov.off = bufOff
+    iov.len = len
+    io.iovs = io.own
+    io.iovCnt = 1
+  }
+  io.setMd(mdBuf, mdOff)
+  io.difExclude = exclude
+  if (numBlocks !== 0) submitIo(io)
+  else succeedEmpty(io)
   return 0
 }
 

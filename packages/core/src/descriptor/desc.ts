@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BdevDesc, BdevEvent, BdevIo, ClaimOptions, MediaEvent, OpenOptions } from '@bdevkit/module-sdk'
-import { BdevError } from '@bdevkit/module-sdk'
+import { BdevError, DifPiFormat, DifType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { IoTimeout } from '../io/io-timeout.js'
 import type { ModuleRecord } from '../module/module-record.js'
@@ -16,6 +16,7 @@ export class Desc implements BdevDesc {
   readonly owner: string
   readonly module: ModuleRecord | null
   readonly thread: SpdkThread
+  readonly hideMetadata: boolean
   /** What submission may do, see `Access`. */
   access: number
   readonly channels = new Map<SpdkThread, DescChannel>()
@@ -30,13 +31,45 @@ export class Desc implements BdevDesc {
     this.module = module
     this.thread = thread
     this.access = options.write === true ? Access.Read | Access.Write : Access.Read
+    this.hideMetadata = options.hideMetadata ?? false
     this.#onEvent = options.onEvent
+    if (this.hideMetadata && bdev.mdSizeBytes > 0 && !bdev.mdInterleave) {
+      throw new BdevError('EINVAL', `${owner}: open of bdev "${bdev.name}" with its metadata hidden: its metadata is separate; give it a buffer, or none`)
+    }
     bdev.descs.push(this)
     bdev.qos?.restart()
   }
 
   get write(): boolean {
     return (this.access & Access.Write) !== 0
+  }
+
+  get blockSizeBytes(): number {
+    return this.hideMetadata ? this.bdev.dataBlockSizeBytes : this.bdev.blockSizeBytes
+  }
+
+  get mdSizeBytes(): number {
+    return this.hideMetadata ? 0 : this.bdev.mdSizeBytes
+  }
+
+  get mdInterleave(): boolean {
+    return !this.hideMetadata && this.bdev.mdInterleave
+  }
+
+  get difType(): number {
+    return this.hideMetadata ? DifType.Disable : this.bdev.difType
+  }
+
+  get difPiFormat(): number {
+    return this.hideMetadata ? DifPiFormat.Guard16 : this.bdev.difPiFormat
+  }
+
+  get difIsHeadOfMd(): boolean {
+    return !this.hideMetadata && this.bdev.difIsHeadOfMd
+  }
+
+  get difCheckFlags(): number {
+    return this.hideMetadata ? 0 : this.bdev.difCheckFlags
   }
 
   get closed(): boolean {

@@ -24,7 +24,7 @@ export function submitCompareAndWrite<Arg>(
   const { bdev } = channel
   if ((channel.desc.access & Access.Write) === 0) return -ERRNO.EBADF
   if (!inRange(bdev, offsetBlocks, numBlocks) || numBlocks > bdev.acwuBlocks) return -ERRNO.EINVAL
-  const lengthBytes = numBlocks * bdev.blockSizeBytes
+  const lengthBytes = numBlocks * channel.blockSizeBytes
   if (numBlocks > 0 && (compareIovCnt === 0 || writeIovCnt === 0)) return -ERRNO.EINVAL
   if (!iovsHold(compareIovs, compareIovCnt, lengthBytes) || !iovsHold(writeIovs, writeIovCnt, lengthBytes)) return -ERRNO.EINVAL
   if ((bdev.allowedTypes & (1 << IoType.CompareAndWrite)) === 0) return -ERRNO.ENOTSUP
@@ -60,7 +60,7 @@ export function submitZcopyStart<Arg>(channel: DescChannel, offsetBlocks: number
   const { bdev } = channel
   if ((channel.desc.access & Access.Write) === 0) return -ERRNO.EBADF
   if (!inRange(bdev, offsetBlocks, numBlocks)) return -ERRNO.EINVAL
-  if ((bdev.allowedTypes & (1 << IoType.Zcopy)) === 0) return -ERRNO.ENOTSUP
+  if ((bdev.allowedTypes & (1 << IoType.Zcopy)) === 0 || channel.hidesMetadata) return -ERRNO.ENOTSUP
   const io = channel.ch.pool.take()
   if (io === null) return -ERRNO.ENOMEM
   fill(channel, io, IoType.Zcopy, offsetBlocks, numBlocks, cb, arg)

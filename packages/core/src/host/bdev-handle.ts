@@ -12,6 +12,8 @@ import { ZcopyBuffer } from './zcopy-buffer.js'
 export interface BdevOpenOptions {
   /** Ask for write permission. Default false. */
   write?: boolean
+  /** Show blocks without their interleaved metadata. Default false. */
+  hideMetadata?: boolean
   /** Who opens it, for messages. */
   owner?: string
   /** Wait as long as this for the bdev to appear, in milliseconds. Default 0. */
@@ -26,8 +28,17 @@ export interface IoOptions {
   signal?: AbortSignal
 }
 
+/** Options of an I/O that moves data. */
+export interface DataOptions extends IoOptions {
+  /**
+   * Separate metadata of the blocks: filled by a read, written by a write, compared by a compare. Without it, a write leaves the
+   * metadata as it is. Only where the bdev has separate metadata.
+   */
+  metadata?: Uint8Array
+}
+
 /** Options of a write. */
-export interface WriteOptions extends IoOptions {
+export interface WriteOptions extends DataOptions {
   /** Make this write durable before it is answered. Default false. */
   fua?: boolean
 }
@@ -68,6 +79,7 @@ export class BdevHandle {
     const owner = options.owner ?? 'application'
     const openOptions = {
       write: options.write ?? false,
+      hideMetadata: options.hideMetadata ?? false,
       onEvent: (event: BdevEvent) => {
         try {
           return options.onEvent?.(event)
@@ -101,29 +113,36 @@ export class BdevHandle {
     return this.#desc
   }
 
+  /** Block size in bytes: without the metadata where that is hidden. */
+  get blockSizeBytes(): number {
+    return this.#desc.blockSizeBytes
+  }
+
   /** Size in bytes. */
   get sizeBytes(): number {
-    return this.bdev.numBlocks * this.bdev.blockSizeBytes
+    return this.bdev.numBlocks * this.blockSizeBytes
   }
 
   /** Reads `lengthBytes` from `offsetBytes` into memory of its own. */
-  async read(offsetBytes: number, lengthBytes: number, options: IoOptions = {}): Promise<Uint8Array> {
+  async read(offsetBytes: number, lengthBytes: number, options: DataOptions = {}): Promise<Uint8Array> {
     const [, blocks] = this.#blocks('read', offsetBytes, lengthBytes)
-    const buf = new Uint8Array(blocks * this.bdev.blockSizeBytes)
+    const buf = new Uint8Array(blocks * this.blockSizeBytes)
     await this.readInto(buf, offsetBytes, options)
     return buf
   }
 
   /** Fills `buf` from `offsetBytes` on. */
-  async readInto(buf: Uint8Array, offsetBytes: number, options: IoOptions = {}): Promise<void> {
+  async readInto(buf: Uint8Array, offsetBytes: number, options: DataOptions = {}): Promise<void> {
     const [at, blocks] = this.#blocks('read', offsetBytes, buf.length)
-    await this.#run('read', (channel, cb, op) => channel.readBlocks(buf, 0, at, blocks, cb as never, op), options)
+    const md = this.#metadata('read', blocks, options)
+    await this.#run('read', (channel, cb, op) => channel.readBlocksWithMd(buf, 0, md, 0, at, blocks, cb as never, op), options)
   }
 
   /** Writes `data` at `offsetBytes`. The buffer must stay unchanged until the promise settles. */
   async write(data: Uint8Array, offsetBytes: number, options: WriteOptions = {}): Promise<void> {
     const [at, blocks] = this.#blocks('write', offsetBytes, data.length)
-    await this.#run('write', (channel, cb, op) => channel.writeBlocks(data, 0, at, blocks, cb as never, op), options)
+    const md = this.#metadata('write', blocks, options)
+    await this.#run('write', (channel, cb, op) => channel.writeBlocksWithMd(data, 0, md, 0, at, blocks, cb as never, op), options)
     if (options.fua === true) await this.#makeDurable(at, blocks)
   }
 
@@ -145,10 +164,11 @@ export class BdevHandle {
   }
 
   /** Compares; rejects with EILSEQ where the data differs. */
-  async compare(data: Uint8Array, offsetBytes: number, options: IoOptions = {}): Promise<void> {
+  async compare(data: Uint8Array, offsetBytes: number, options: DataOptions = {}): Promise<void> {
     const [at, blocks] = this.#blocks('compare', offsetBytes, data.length)
+    const md = this.#metadata('compare', blocks, options)
     const iovs = [{ buf: data, off: 0, len: data.length }]
-    await this.#run('compare', (channel, cb, op) => channel.comparevBlocks(iovs, data.length === 0 ? 0 : 1, at, blocks, cb as never, op), options)
+    await this.#run('compare', (channel, cb, op) => channel.comparevBlocksWithMd(iovs, data.length === 0 ? 0 : 1, md, 0, at, blocks, cb as never, op), options)
   }
 
   /** Deallocates a range. */
@@ -286,7 +306,7 @@ export class BdevHandle {
   }
 
   async #seek(what: 'seek_data' | 'seek_hole', offsetBytes: number, options: IoOptions): Promise<number | undefined> {
-    const size = this.bdev.blockSizeBytes
+    const size = this.blockSizeBytes
     const [at] = this.#blocks(what, offsetBytes, size)
     let found = Infinity
     const take: Take = io => void (found = io.seekOffsetBlocks)
@@ -297,7 +317,7 @@ export class BdevHandle {
   }
 
   #blocks(what: string, offsetBytes: number, lengthBytes: number): [number, number] {
-    const size = this.bdev.blockSizeBytes
+    const size = this.blockSizeBytes
     const fits = (bytes: number): boolean => Number.isSafeInteger(bytes) && bytes >= 0 && bytes % size === 0
     if (!fits(offsetBytes) || !fits(lengthBytes)) {
       throw new BdevError('EINVAL', `${what} on bdev "${this.bdev.name}": wanted offset and length to be multiples of its block size ${size}, found ${offsetBytes} and ${lengthBytes}`)
@@ -306,6 +326,15 @@ export class BdevHandle {
       throw new BdevError('EINVAL', `${what} on bdev "${this.bdev.name}": wanted a range within its ${this.sizeBytes} bytes, found ${lengthBytes} bytes at ${offsetBytes}`)
     }
     return [offsetBytes / size, lengthBytes / size]
+  }
+
+  /** @throws BdevError EINVAL there is no separate metadata, or it has another length. */
+  #metadata(what: string, blocks: number, { metadata }: DataOptions): Uint8Array | null {
+    if (metadata === undefined) return null
+    const { mdSizeBytes, mdInterleave } = this.#desc
+    if (mdSizeBytes === 0 || mdInterleave) throw new BdevError('EINVAL', `${what} on bdev "${this.bdev.name}": metadata was given, but the bdev has no separate metadata; leave it out`)
+    if (metadata.length === blocks * mdSizeBytes) return metadata
+    throw new BdevError('EINVAL', `${what} on bdev "${this.bdev.name}": wanted ${blocks * mdSizeBytes} bytes of metadata, found ${metadata.length}`)
   }
 
   #run(what: string, submit: Submit, options: IoOptions, take: Take | null = null): Promise<void> {

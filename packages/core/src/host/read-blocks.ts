@@ -14,7 +14,7 @@ export function readBlocks(desc: Desc, offsetBlocks: number, numBlocks: number):
         reject(new BdevError('ENOMEM', `${desc.owner}: read of bdev "${name}": no channel could be made; the log says why`))
         return
       }
-      const buf = new Uint8Array(numBlocks * desc.bdev.blockSizeBytes)
+      const buf = new Uint8Array(numBlocks * desc.blockSizeBytes)
       const end = (errno: number): void => {
         channel.put()
         if (errno === 0) resolve(buf)

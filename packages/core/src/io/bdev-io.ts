@@ -70,6 +70,10 @@ export const IoFlag = {
   Bounced: 64,
   /** The module waits for a buffer. */
   BufWait: 128,
+  /** A metadata buffer, or checks to go without, are set. */
+  Md: 4096,
+  /** The metadata of its blocks is hidden from the submitter: the module works on whole blocks until the I/O completes. */
+  HiddenMd: 8192,
   /** Lent, HasLender or HasBuffer: a READ that came without buffers holds the memory that it was answered with. */
   HoldsData: 19,
   /** A ZCOPY whose end is still to come. */
@@ -124,6 +128,13 @@ export class BdevIo implements SdkBdevIo {
   buffer: PoolBuffer | null = null
   /** What is kept of a bounced I/O; made at the first. */
   bounce: Bounce | null = null
+  /** Separate metadata. */
+  mdBuf: Uint8Array | null = null
+  mdOff = 0
+  /** Checks of protection information to go without. */
+  difExclude = 0
+  /** What is kept of an I/O whose metadata is hidden; made at the first. */
+  hiddenMd: Bounce | null = null
   /** Whom to call when the buffer that it waits for is there. */
   bufCb: GetBufCallback | AuxBufCallback | null = null
   /** Fields of rare types; made at the first I/O of such a type. */
@@ -183,6 +194,10 @@ export class BdevIo implements SdkBdevIo {
 
   get thread(): SpdkThread {
     return this.pool.thread
+  }
+
+  get difCheckFlags(): number {
+    return this.bdev.difCheckFlags & ~this.difExclude
   }
 
   get abortTarget(): BdevIo | null {
@@ -277,6 +292,13 @@ export class BdevIo implements SdkBdevIo {
     this.aioErrno = errno
   }
 
+  /** Gives it metadata. */
+  setMd(mdBuf: Uint8Array | null, mdOff: number): void {
+    this.flags |= IoFlag.Md
+    this.mdBuf = mdBuf
+    this.mdOff = mdOff
+  }
+
   forward(base: DescChannel, offsetBlocks = 0): void {
     forwardIo(this, base, null, offsetBlocks)
   }
@@ -297,11 +319,12 @@ export class BdevIo implements SdkBdevIo {
     this.bdev.host.iobuf.put(buffer)
   }
 
-  lend(buf: Uint8Array, off: number, lengthBytes: number): void {
+  lend(buf: Uint8Array, off: number, lengthBytes: number, mdBuf?: Uint8Array, mdOff = 0): void {
     if (!withModule(this)) return
     if (this.iovCnt !== 0 && (this.flags & (IoFlag.Lent | IoFlag.HasLender)) === 0) {
       // The submitter brought buffers: they are what it will look at. (What a child lent is replaced, never written to.)
       this.bdev.host.accel.copyToIovs(this.iovs, this.iovCnt, buf, off, lengthBytes)
+      if (this.mdBuf !== null && mdBuf !== undefined) this.bdev.host.accel.copy(this.mdBuf, this.mdOff, mdBuf, mdOff, this.numBlocks * this.bdev.mdSizeBytes)
       return
     }
     const own = this.own[0]!
@@ -310,6 +333,7 @@ export class BdevIo implements SdkBdevIo {
     own.len = lengthBytes
     this.iovs = this.own
     this.iovCnt = 1
+    if (mdBuf !== undefined) this.setMd(mdBuf, mdOff)
     if ((this.flags & IoFlag.Lent) === 0) {
       this.flags |= IoFlag.Lent
       this.ch.lent++

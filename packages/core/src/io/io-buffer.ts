@@ -17,6 +17,9 @@ export class Bounce {
   /** The submitter's own. */
   origIovs: readonly Iov[]
   origIovCnt = 0
+  /** Where the submitter's separate metadata is, and the module's copy. */
+  origMdBuf: Uint8Array | null = null
+  origMdOff = 0
 
   constructor(io: BdevIo) {
     this.iov = new Iov(io.own[0]!.buf, 0, 0)
@@ -38,7 +41,18 @@ export function getBuf(io: BdevIo, lengthBytes: number, cb: GetBufCallback): voi
   }
   const dataBytes = io.numBlocks * io.bdev.blockSizeBytes
   if (lengthBytes < dataBytes) throw new RangeError(`getBuf: wanted at least the ${dataBytes} bytes of the I/O, found ${lengthBytes}`)
-  const wantBytes = lengthBytes + slackBytes(align)
+  replaceBuffers(io, lengthBytes, cb)
+}
+
+/** Lets the module work on a copy of the buffers until the I/O completes, aligned or not. */
+export function bounceBuffers(io: BdevIo, cb: GetBufCallback): void {
+  replaceBuffers(io, io.numBlocks * io.bdev.blockSizeBytes, cb)
+}
+
+function replaceBuffers(io: BdevIo, lengthBytes: number, cb: GetBufCallback): void {
+  const { ch } = io
+  const align = ch.bdev.requiredAlignmentBytes
+  const wantBytes = mdPlace(io, lengthBytes, align) + mdBytes(io) + slackBytes(align)
   if (!ch.iobuf.serves(wantBytes)) {
     ch.bdev.module.log.error(`module "${ch.bdev.module.name}" asked for a buffer of ${wantBytes} bytes for bdev "${ch.bdev.name}", more than the pool has (iobuf_set_options); register maxRwSizeBlocks`)
     cb(ch.moduleCtx, io, false)
@@ -67,8 +81,24 @@ export function getAuxBuf(io: BdevIo, cb: AuxBufCallback): void {
   waitForBuffer(io, wantBytes, auxBufferCame)
 }
 
+/** Separate metadata of the blocks, in bytes. */
+export function mdBytes(io: BdevIo): number {
+  const { bdev } = io
+  return bdev.mdInterleave ? 0 : io.numBlocks * bdev.mdSizeBytes
+}
+
+/** Where separate metadata starts behind so much data. */
+function mdPlace(io: BdevIo, lengthBytes: number, align: number): number {
+  return mdBytes(io) === 0 ? lengthBytes : alignUp(lengthBytes, align)
+}
+
+/** The next multiple of `align`, a power of two. */
+export function alignUp(bytes: number, align: number): number {
+  return bytes + (-bytes & (align - 1))
+}
+
 /** The slack that an alignment beyond that of the pool takes. */
-function slackBytes(align: number): number {
+export function slackBytes(align: number): number {
   return align > IOBUF_ALIGN_BYTES ? align - 1 : 0
 }
 
@@ -86,12 +116,13 @@ function isAligned(io: BdevIo, align: number): boolean {
 export function dataBuffer(io: BdevIo, buffer: PoolBuffer, align: number): void {
   const own = io.own[0]!
   own.buf = buffer.buf
-  own.off = buffer.off + (-buffer.off & (align - 1))
+  own.off = alignUp(buffer.off, align)
   own.len = io.numBlocks * io.bdev.blockSizeBytes
   io.iovs = io.own
   io.iovCnt = 1
   io.buffer = buffer
   io.flags |= IoFlag.HasBuffer
+  if (mdBytes(io) > 0) io.setMd(buffer.buf, own.off + mdPlace(io, own.len, align))
 }
 
 function use(io: BdevIo, buffer: PoolBuffer, align: number): void {
@@ -102,7 +133,8 @@ function use(io: BdevIo, buffer: PoolBuffer, align: number): void {
 function startBounce(io: BdevIo, buffer: PoolBuffer, align: number): void {
   const ch = io.ch
   const lengthBytes = io.numBlocks * io.bdev.blockSizeBytes
-  const off = buffer.off + (-buffer.off & (align - 1))
+  const off = alignUp(buffer.off, align)
+  const mdOff = off + mdPlace(io, lengthBytes, align)
   const bounce = (io.bounce ??= new Bounce(io))
   const { iov } = bounce
   iov.buf = buffer.buf
@@ -115,8 +147,19 @@ function startBounce(io: BdevIo, buffer: PoolBuffer, align: number): void {
   io.iovs = bounce.iovs
   io.iovCnt = 1
   io.flags |= IoFlag.Bounced
+  if (io.mdBuf !== null) bounceMd(io, bounce, mdOff)
   ch.bounced++
   ch.flags |= ChannelFlag.Bounced
+}
+
+/** The module works on a copy of separate metadata, too. */
+function bounceMd(io: BdevIo, bounce: Bounce, mdOff: number): void {
+  const { buf } = bounce.iov
+  if (io.type !== IoType.Read) io.bdev.host.accel.copy(buf, mdOff, io.mdBuf!, io.mdOff, mdBytes(io))
+  bounce.origMdBuf = io.mdBuf
+  bounce.origMdOff = io.mdOff
+  io.mdBuf = buf
+  io.mdOff = mdOff
 }
 
 /** The I/O has completed: the submitter gets its own buffers back, with what was read. */
@@ -126,6 +169,12 @@ export function endBounce(io: BdevIo): void {
   const { iov } = bounce
   if (io.type === IoType.Read && io.status === IoStatus.Success) {
     ch.bdev.host.accel.copyToIovs(bounce.origIovs, bounce.origIovCnt, iov.buf, iov.off, iov.len)
+    if (bounce.origMdBuf !== null) ch.bdev.host.accel.copy(bounce.origMdBuf, bounce.origMdOff, io.mdBuf!, io.mdOff, mdBytes(io))
+  }
+  if (bounce.origMdBuf !== null) {
+    io.mdBuf = bounce.origMdBuf
+    io.mdOff = bounce.origMdOff
+    bounce.origMdBuf = null
   }
   io.iovs = bounce.origIovs
   io.iovCnt = bounce.origIovCnt

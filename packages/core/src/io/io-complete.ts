@@ -7,6 +7,7 @@ import { STAT_BY_DATA, STAT_INDEX, Stat, TICK_RATE, countError, countSuccess } f
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
 import { endBounce } from './io-buffer.js'
 import { dataTypeOf } from './io-ext.js'
+import { endHiddenMd } from './io-metadata.js'
 import { resetCompleted } from './io-reset.js'
 import { restoreBuffers } from './io-strict.js'
 import { readTick } from './io-submit.js'
@@ -21,13 +22,11 @@ export function finishIo(io: BdevIo): void {
   const next = io.next!
   prev.next = next
   next.prev = prev
-  const ok = io.status === IoStatus.Success
   if (ch.flags !== 0) {
-    countUncommon(io, ok)
-    io.phase = IoPhase.Completed
-    finishUncommon(io, ok)
+    finishUncommon(io, true)
     return
   }
+  const ok = io.status === IoStatus.Success
   if (ok) {
     const at = STAT_INDEX[io.type]!
     if (at >= 0) {
@@ -48,11 +47,10 @@ export function finishIo(io: BdevIo): void {
 
 /** As `finishIo`, for an I/O that was made of others: they are counted, it is not. */
 export function finishParent(io: BdevIo): void {
-  const ok = io.status === IoStatus.Success
   io.prev!.next = io.next
   io.next!.prev = io.prev
-  if (io.ch.flags !== 0) finishUncommon(io, ok)
-  else io.cb(io, ok, io.cbArg)
+  if (io.ch.flags !== 0) finishUncommon(io, false)
+  else io.cb(io, io.status === IoStatus.Success, io.cbArg)
 }
 
 /** As `finishIo`, called from a module's `complete()`: what the submitter's callback throws must not unwind the module. */
@@ -67,10 +65,14 @@ export function finishGuarded(io: BdevIo): void {
 }
 
 /** Something special goes on with the channel. */
-function finishUncommon(io: BdevIo, ok: boolean): void {
+function finishUncommon(io: BdevIo, counted: boolean): void {
   const ch = io.ch
   if ((io.flags & IoFlag.Bounced) !== 0) endBounce(io)
   if ((io.flags & IoFlag.Shadow) !== 0) restoreBuffers(io)
+  if ((io.flags & IoFlag.HiddenMd) !== 0) endHiddenMd(io)
+  const ok = io.status === IoStatus.Success
+  if (counted) countUncommon(io, ok)
+  io.phase = IoPhase.Completed
   try {
     io.cb(io, ok, io.cbArg)
   } finally {

@@ -4,6 +4,7 @@ import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, type BdevIo } from './bdev-io.js'
 import { waitForBuffer } from './io-buffer.js'
 import { takeChild } from './io-split.js'
+import { hasRefTags, remapRefTags } from './io-metadata.js'
 import { finishParentLater, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
 import type { PoolBuffer } from './iobuf.js'
@@ -20,9 +21,10 @@ interface CopyParts {
 /** Copies for a module that cannot, piece by piece. The I/O is on its channel. */
 export function startCopy(io: BdevIo): void {
   const { bdev, ch } = io
-  const unitBytes = bdev.writeUnitSizeBlocks * bdev.blockSizeBytes
+  const blockBytes = bytesOf(io)
+  const unitBytes = bdev.writeUnitSizeBlocks * blockBytes
   const most = Math.max(1, Math.floor(ch.iobuf.large.pool.sizeBytes / unitBytes)) * unitBytes
-  const lengthBytes = Math.min(io.numBlocks * bdev.blockSizeBytes, most)
+  const lengthBytes = Math.min(io.numBlocks * blockBytes, most)
   if (!ch.iobuf.serves(lengthBytes)) {
     bdev.host.log.error(`COPY on bdev "${bdev.name}": wanted a buffer of one unit of writing, ${unitBytes} bytes, found large ones of ${ch.iobuf.large.pool.sizeBytes}; raise large_bufsize (iobuf_set_options)`)
     finishParentLater(io, IoStatus.Failed)
@@ -41,12 +43,27 @@ function copyWith(io: BdevIo, buffer: PoolBuffer | null): void {
   }
   const { bdev } = io
   const unit = bdev.writeUnitSizeBlocks
-  const stepBlocks = Math.max(unit, Math.floor(buffer.len / bdev.blockSizeBytes / unit) * unit)
+  const stepBlocks = Math.max(unit, Math.floor(buffer.len / bytesOf(io) / unit) * unit)
   const src = io.srcOffsetBlocks
   const backward = src < io.offsetBlocks && io.offsetBlocks < src + io.numBlocks
   const parts: CopyParts = { buffer, stepBlocks, backward, leftBlocks: io.numBlocks }
   io.parts = parts
   sendRead(io)
+}
+
+function hasSeparateMd(io: BdevIo): boolean {
+  return io.bdev.mdSizeBytes > 0 && !io.bdev.mdInterleave
+}
+
+/** What a block takes in the buffer: its data, and its separate metadata. */
+function bytesOf(io: BdevIo): number {
+  return io.channel.blockSizeBytes + (hasSeparateMd(io) ? io.bdev.mdSizeBytes : 0)
+}
+
+/** Reference tags count from the place where a block lies. Where metadata is hidden it is made anew. */
+function remap(io: BdevIo, child: BdevIo): boolean {
+  if (io.channel.hidesMetadata || !hasRefTags(io.bdev)) return true
+  return remapRefTags(child, child.offsetBlocks, child.offsetBlocks - io.srcOffsetBlocks + io.offsetBlocks)
 }
 
 /** First block of the piece at work, within the range, and its length. */
@@ -68,7 +85,8 @@ function sendRead(io: BdevIo): void {
 }
 
 function pieceRead(child: BdevIo, success: boolean, io: BdevIo): void {
-  if (success) {
+  if (success && !remap(io, child)) child.status = IoStatus.Failed
+  if (child.status === IoStatus.Success) {
     child.free()
     sendWrite(io)
   } else end(io, child)
@@ -100,7 +118,8 @@ function sendWithBuffer(io: BdevIo, child: BdevIo): void {
   const iov = child.own[0]!
   iov.buf = buffer.buf
   iov.off = buffer.off
-  iov.len = child.numBlocks * io.bdev.blockSizeBytes
+  iov.len = child.numBlocks * io.channel.blockSizeBytes
+  if (hasSeparateMd(io)) child.setMd(buffer.buf, buffer.off + iov.len)
   submitIo(child)
 }
 

@@ -2,7 +2,7 @@
 // data plane
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, type BdevIo } from './bdev-io.js'
-import { waitForBuffer } from './io-buffer.js'
+import { mdBytes, waitForBuffer } from './io-buffer.js'
 import type { PoolBuffer } from './iobuf.js'
 import { startCompareAndWrite } from './io-compare-and-write.js'
 import { startCopy } from './io-copy.js'
@@ -42,13 +42,15 @@ function fillZeroes(io: BdevIo, parts: SplitParts, child: BdevIo): number {
   child.numBlocks = Math.min(parts.leftBlocks, parts.stepBlocks)
   let count = 0
   // One block, or one unit of writing, may be larger than the buffer: it is written from it several times over.
-  for (let left = child.numBlocks * io.bdev.blockSizeBytes; left > 0; left -= zeroes.len) {
+  for (let left = child.numBlocks * io.channel.blockSizeBytes; left > 0; left -= zeroes.len) {
     const iov = pieceOf(child.own, count++)
     iov.buf = zeroes.buf
     iov.off = zeroes.off
     iov.len = Math.min(left, zeroes.len)
   }
   child.iovCnt = count
+  // As many zeroes as the blocks' data, at least: the limit counts both.
+  if (mdBytes(io) > 0) child.setMd(zeroes.buf, zeroes.off)
   return 1
 }
 
@@ -60,7 +62,7 @@ interface CompareParts {
 
 function startCompare(io: BdevIo): void {
   const { ch } = io
-  const blockBytes = io.bdev.blockSizeBytes
+  const blockBytes = bytesToCompare(io)
   const most = Math.max(blockBytes, ch.iobuf.large.pool.sizeBytes)
   const lengthBytes = Math.min(io.numBlocks * blockBytes, most)
   if (!ch.iobuf.serves(lengthBytes)) {
@@ -71,6 +73,11 @@ function startCompare(io: BdevIo): void {
   const buffer = ch.iobuf.cacheFor(lengthBytes).get(lengthBytes)
   if (buffer === null) waitForBuffer(io, lengthBytes, compareWith)
   else compareWith(io, buffer)
+}
+
+/** What a block takes in the buffer: its data, and its separate metadata where the submitter brought that. */
+function bytesToCompare(io: BdevIo): number {
+  return io.channel.blockSizeBytes + (io.mdBuf === null ? 0 : io.bdev.mdSizeBytes)
 }
 
 function compareWith(io: BdevIo, buffer: PoolBuffer | null): void {
@@ -91,14 +98,15 @@ function readToCompare(io: BdevIo): void {
     return
   }
   const { buffer, doneBlocks } = io.parts as CompareParts
-  const blockBytes = io.bdev.blockSizeBytes
   const iov = child.own[0]!
   child.type = IoType.Read
   child.offsetBlocks = io.offsetBlocks + doneBlocks
-  child.numBlocks = Math.min(io.numBlocks - doneBlocks, Math.max(1, Math.floor(buffer.len / blockBytes)))
+  child.numBlocks = Math.min(io.numBlocks - doneBlocks, Math.max(1, Math.floor(buffer.len / bytesToCompare(io))))
   iov.buf = buffer.buf
   iov.off = buffer.off
-  iov.len = child.numBlocks * blockBytes
+  iov.len = child.numBlocks * io.channel.blockSizeBytes
+  if (io.mdBuf !== null) child.setMd(buffer.buf, buffer.off + iov.len)
+  child.difExclude = io.difExclude
   child.cb = compareRead
   submitIo(child)
 }
@@ -121,7 +129,10 @@ function compareRead(child: BdevIo, success: boolean, io: BdevIo): void {
 /** Whether what `child` has read is what `io` brought for that part of its range. */
 function sameData(child: BdevIo, io: BdevIo, { buffer, doneBlocks }: CompareParts): boolean {
   const { accel } = io.bdev.host
-  const blockBytes = io.bdev.blockSizeBytes
+  const blockBytes = io.channel.blockSizeBytes
+  const { mdBuf, mdOff } = io
+  const { mdSizeBytes } = io.bdev
+  if (mdBuf !== null && accel.compare(mdBuf, mdOff + doneBlocks * mdSizeBytes, child.mdBuf!, child.mdOff, child.numBlocks * mdSizeBytes) >= 0) return false
   let skip = doneBlocks * blockBytes
   let left = child.numBlocks * blockBytes
   let at = buffer.off

@@ -46,6 +46,7 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
   child.iovCnt = parent.iovCnt
   child.status = IoStatus.Pending
   child.cbArg = parent
+  if ((parent.flags & IoFlag.Md) !== 0) passMdDown(parent, child)
   if (done === null) {
     child.cb = completeParent
   } else {
@@ -58,7 +59,7 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
     (base.desc.access & ((bit & WRITING_TYPES) !== 0 ? Access.Write : Access.Read)) !== 0 &&
     offset >= 0 &&
     offset + parent.numBlocks <= bdev.numBlocks &&
-    (child.iovCnt !== 0 || type !== IoType.Read || bdev.lendsReadBuffers || child.numBlocks === 0)
+    (child.iovCnt !== 0 || type !== IoType.Read || base.lendsReadBuffers || child.numBlocks === 0)
   ) {
     if ((bit & SPECIAL_TYPES) !== 0) submitSpecial(child, parent, offsetBlocks)
     else submitIo(child)
@@ -126,6 +127,12 @@ function zcopyEnded(child: BdevIo, success: boolean, parent: BdevIo): void {
   }
 }
 
+/** The child works on the parent's metadata, and checks what the parent would have had checked. */
+function passMdDown(parent: BdevIo, child: BdevIo): void {
+  child.setMd(parent.mdBuf, parent.mdOff)
+  child.difExclude = parent.difExclude
+}
+
 /** Whether an I/O was made by `forward` or `forwardThen`: it shares the buffers of its parent. */
 export function isForwarded(io: BdevIo): boolean {
   return io.cb === completeParent || io.cb === callForwardFn
@@ -190,6 +197,7 @@ function passLentOn(child: BdevIo, parent: BdevIo): void {
   }
   parent.iovs = child.iovs
   parent.iovCnt = child.iovCnt
+  if (child.mdBuf !== null) parent.setMd(child.mdBuf, child.mdOff)
   parent.lender = child
   parent.flags |= IoFlag.HasLender
 }
@@ -200,6 +208,7 @@ function giveLentBack(parent: BdevIo): void {
   parent.flags = flags & ~(IoFlag.Lent | IoFlag.HasLender)
   parent.iovs = parent.own
   parent.iovCnt = 0
+  parent.mdBuf = null
   if ((flags & IoFlag.Lent) !== 0) parent.ch.lent--
   if ((flags & IoFlag.HasLender) !== 0) {
     const lender = parent.lender!

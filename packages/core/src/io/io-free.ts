@@ -19,6 +19,10 @@ export function freeUncommon(io: BdevIo): void {
     io.aioErrno = 0
     io.scsiSense = null
   }
+  if ((flags & IoFlag.Md) !== 0) {
+    io.mdBuf = null
+    io.difExclude = 0
+  }
   if ((flags & IoFlag.HasLender) !== 0) {
     const lender = io.lender!
     io.lender = null

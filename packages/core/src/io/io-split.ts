@@ -5,7 +5,7 @@ import type { BdevChannel } from '../channel/bdev-channel.js'
 import { CHILD_IOVS, CHILDREN_IN_FLIGHT } from '../limits.js'
 import { IoFlag, IoPhase, Iov, type BdevIo } from './bdev-io.js'
 import { finishParent } from './io-complete.js'
-import { dataBuffer, waitForBuffer } from './io-buffer.js'
+import { dataBuffer, mdBytes, waitForBuffer } from './io-buffer.js'
 import { extOf } from './io-ext.js'
 import { finishParentLater, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
@@ -102,7 +102,7 @@ function startData(io: BdevIo): void {
     return
   }
   // A READ that borrows: what its children read has to lie in one piece.
-  const lengthBytes = io.numBlocks * io.bdev.blockSizeBytes
+  const lengthBytes = io.numBlocks * io.bdev.blockSizeBytes + mdBytes(io)
   if (!io.ch.iobuf.serves(lengthBytes)) {
     io.bdev.host.log.error(`READ of ${lengthBytes} bytes without buffers on bdev "${io.bdev.name}": it has to be split, and no pool has a buffer that long; bring buffers, or raise large_pool_count (iobuf_set_options)`)
     endParts(io, IoStatus.Failed)
@@ -197,7 +197,8 @@ function fillCopy(io: BdevIo, parts: SplitParts, child: BdevIo): number {
 
 /** The blocks up to the next boundary, with as many of the parent's bytes as fit into the elements that a child may have. */
 function fillData(io: BdevIo, parts: SplitParts, child: BdevIo, slots: number): number {
-  const { limits, blockSizeBytes } = io.bdev
+  const { limits, mdSizeBytes } = io.bdev
+  const { blockSizeBytes } = io.channel
   const boundary = io.type === IoType.Write ? limits.writeBoundaryBlocks : limits.readBoundaryBlocks
   let blocks = parts.leftBlocks
   if (boundary > 0) blocks = Math.min(blocks, boundary - (parts.nextBlock % boundary))
@@ -234,6 +235,10 @@ function fillData(io: BdevIo, parts: SplitParts, child: BdevIo, slots: number): 
   if (count === 0) return 0
   child.iovCnt = count
   child.numBlocks = blocks - Math.ceil(left / blockSizeBytes)
+  if ((io.flags & IoFlag.Md) !== 0) {
+    child.setMd(io.mdBuf, io.mdOff + (parts.nextBlock - io.offsetBlocks) * mdSizeBytes)
+    child.difExclude = io.difExclude
+  }
   if (surplus > 0) {
     advance(io, parts, child.numBlocks * blockSizeBytes)
   } else {

@@ -7,6 +7,7 @@ import { holdIfLocked } from '../lba-range/lba-range-lock.js'
 import { submitLimited } from '../qos/qos.js'
 import { finishIo, finishParent } from './io-complete.js'
 import { emulateIo } from './io-emulate.js'
+import { startHiddenMd } from './io-metadata.js'
 import { startReset } from './io-reset.js'
 import { isSplitChild, shouldSplit, splitIo } from './io-split.js'
 import { shadowBuffers } from './io-strict.js'
@@ -21,7 +22,7 @@ export function submitIo(io: BdevIo): void {
   last.next = io
   head.prev = io
   io.submitTickMs = ch.thread.tickMs
-  if (ch.flags !== 0 || (ch.bdev.fastTypes & (1 << io.type)) === 0) submitUncommon(ch, io)
+  if (ch.flags !== 0 || (io.channel.fastTypes & (1 << io.type)) === 0) submitUncommon(ch, io)
   else sendToModule(ch, io)
 }
 
@@ -57,7 +58,7 @@ export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
     splitIo(io)
     return
   }
-  if ((ch.bdev.supportedTypes & (1 << type)) === 0) {
+  if ((io.channel.nativeTypes & (1 << type)) === 0) {
     emulateIo(io)
     return
   }
@@ -66,6 +67,12 @@ export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
     finishLater(io, IoStatus.Failed)
     return
   }
+  if (io.channel.hidesMetadata && (type === IoType.Read || type === IoType.Write)) startHiddenMd(io)
+  else submitToQos(ch, io)
+}
+
+/** On the way to the module, after everything that the framework makes of an I/O. */
+export function submitToQos(ch: BdevChannel, io: BdevIo): void {
   if ((ch.flags & ChannelFlag.Qos) !== 0) submitLimited(ch, io)
   else submitAdmitted(ch, io)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { BdevFnTable, Part as SdkPart, PartBase as SdkPartBase, PartBaseSpec, PartSpec } from '@bdevkit/module-sdk'
+import type { BdevFnTable, BdevIo as SdkBdevIo, Part as SdkPart, PartBase as SdkPartBase, PartBaseSpec, PartSpec } from '@bdevkit/module-sdk'
 import { BdevError, BdevEventType, ClaimType, IoType } from '@bdevkit/module-sdk'
 import type { Bdev } from '../bdev/bdev.js'
 import { uuidBytes, uuidV5 } from '../bdev/uuid.js'
@@ -8,6 +8,8 @@ import type { DescChannel } from '../descriptor/desc-channel.js'
 import type { Host } from '../host/host.js'
 import type { BdevIo } from '../io/bdev-io.js'
 import type { ModuleRecord } from '../module/module-record.js'
+import { hasRefTags } from '../io/io-metadata.js'
+import { NOT_REMAPPED, submitRemapped } from './part-dif.js'
 
 /** Namespace of part UUIDs (SPDK lib/bdev/part.c). */
 const PART_UUID_NAMESPACE = '976b899e-3e1e-4d71-ab69-c2b08e9df8b8'
@@ -37,11 +39,17 @@ const partFn: BdevFnTable<Part, DescChannel> = {
     io.forward(base, ((io as BdevIo).bdev.ctx as Part).offsetBlocks)
   },
   ioTypeSupported(part, type) {
-    return !NOT_OF_PARTS.has(type) && (part.base.bdev.supportedTypes & (1 << type)) !== 0
+    const { bdev } = part.base
+    return !NOT_OF_PARTS.has(type) && (bdev.supportedTypes & (1 << type)) !== 0 && !(NOT_REMAPPED.has(type) && hasRefTags(bdev))
   },
   getIoChannel(part) {
     return part.base.desc.getIoChannel()
   },
+}
+
+/** What parts do whose blocks carry reference tags. */
+function submitDif(base: DescChannel, io: SdkBdevIo): void {
+  submitRemapped(base, io as BdevIo, ((io as BdevIo).bdev.ctx as Part).offsetBlocks)
 }
 
 /** UUID of a part, as SPDK derives it: version 5 over base UUID, offset and length, both little-endian. */
@@ -61,6 +69,8 @@ export class PartBase implements SdkPartBase {
   readonly #host: Host
   readonly #module: ModuleRecord
   readonly #fn: BdevFnTable<Part, DescChannel>
+  /** Reference tags are remapped. */
+  readonly #remaps: boolean
   readonly #onClosed: (() => void) | undefined
   readonly #parts: Bdev<Part>[] = []
   #closed: Promise<void> | null = null
@@ -69,7 +79,6 @@ export class PartBase implements SdkPartBase {
   constructor(host: Host, module: ModuleRecord, name: string, spec: PartBaseSpec) {
     this.#host = host
     this.#module = module
-    this.#fn = { ...spec.fn, ...partFn }
     this.#onClosed = spec.onClosed
     this.desc = host.openFor(
       name,
@@ -83,6 +92,8 @@ export class PartBase implements SdkPartBase {
       module,
     )
     this.bdev = this.desc.bdev
+    this.#remaps = hasRefTags(this.bdev)
+    this.#fn = { ...spec.fn, ...partFn, ...(this.#remaps ? { submitRequest: submitDif } : {}) }
   }
 
   createPart<Ctx>(spec: PartSpec<Ctx>): Bdev<SdkPart<Ctx>> {
@@ -108,7 +119,8 @@ export class PartBase implements SdkPartBase {
         productName: spec.productName,
         uuid: spec.uuid ?? partUuid(base.uuid, offsetBlocks, numBlocks),
         aliases: spec.aliases ?? [],
-        lendsReadBuffers: base.lendsReadBuffers,
+        // The base's memory holds the base's reference tags.
+        lendsReadBuffers: base.lendsReadBuffers && !this.#remaps,
         ctx: new Part(this, offsetBlocks, spec.ctx),
         fn: this.#fn as BdevFnTable,
       })

@@ -57,6 +57,8 @@ export interface FakeDiskOptions extends Partial<BdevSpec> {
 export class FakeDisk {
   readonly module: FakeModule
   readonly data: Uint8Array
+  /** Separate metadata. */
+  readonly md: Uint8Array
   readonly types: readonly number[]
   readonly device: IoDevice<object>
   bdev!: Bdev<FakeDisk>
@@ -84,6 +86,7 @@ export class FakeDisk {
       options.ownDevice === true ? module.host.registerIoDevice({ name: 'own', createChannel: () => ({}) }) : module.device
     const sizeBytes = (options.numBlocks ?? 1024) * (options.blockSizeBytes ?? 512)
     this.data = new Uint8Array(sizeBytes > 0 ? Math.min(sizeBytes, 1 << 24) : 0)
+    this.md = new Uint8Array(options.mdInterleave === true ? 0 : Math.max(0, (options.numBlocks ?? 1024) * (options.mdSizeBytes ?? 0)))
   }
 
   /** The number of the I/O that has arrived at the module. */
@@ -104,12 +107,16 @@ export class FakeDisk {
     let at = io.offsetBlocks * size
     const lengthBytes = io.numBlocks * size
     const lend = (): number => {
-      io.lend(this.data, at, lengthBytes)
+      if (this.md.length === 0) io.lend(this.data, at, lengthBytes)
+      else io.lend(this.data, at, lengthBytes, this.md, io.offsetBlocks * io.bdev.mdSizeBytes)
       return IoStatus.Success
     }
+    const mdAt = io.offsetBlocks * io.bdev.mdSizeBytes
+    const mdBytes = io.numBlocks * io.bdev.mdSizeBytes
     switch (io.type) {
       case IoType.Read:
         if (io.iovCnt === 0) return lend()
+        io.mdBuf?.set(this.md.subarray(mdAt, mdAt + mdBytes), io.mdOff)
         for (let i = 0; i < io.iovCnt; i++) {
           const iov = io.iovs[i]!
           iov.buf.set(this.data.subarray(at, at + iov.len), iov.off)
@@ -117,6 +124,7 @@ export class FakeDisk {
         }
         return IoStatus.Success
       case IoType.Write:
+        if (io.mdBuf !== null) this.md.set(io.mdBuf.subarray(io.mdOff, io.mdOff + mdBytes), mdAt)
         for (let i = 0; i < io.iovCnt; i++) {
           const iov = io.iovs[i]!
           this.data.set(iov.buf.subarray(iov.off, iov.off + iov.len), at)
