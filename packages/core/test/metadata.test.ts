@@ -140,7 +140,8 @@ describe('hidden metadata', () => {
     expect(zeroed.success).toBe(true)
     // Block 300 carries its own number.
     expect([...disk.data.subarray(300 * 520 + 512, 301 * 520)]).toEqual([0, 0, 0, 0, 0, 0, 1, 44])
-    const compare = (value: number) => submit((cb, r) => channel.comparevBlocks([{ buf: filled(2000 * 512, value), off: 0, len: 2000 * 512 }], 1, 7, 2000, cb, r))
+    const iovs = (value: number) => [{ buf: filled(2000 * 512, value), off: 0, len: 2000 * 512 }]
+    const compare = (value: number) => submit((cb, r) => channel.comparevBlocks(iovs(value), 1, 7, 2000, cb, r))
     const [same, different] = [compare(0), compare(1)]
     drain()
     expect([same.status, different.status]).toEqual([IoStatus.Success, IoStatus.Miscompare])
@@ -249,7 +250,9 @@ describe('bdev_io_init_dif_ctx_test: registration', () => {
   test('tells what it knows', async () => {
     const { disk } = await start({ ...interleaved, difType: DifType.Type2, difIsHeadOfMd: true, difCheckFlags: DifFlag.GuardCheck })
     expect(disk.bdev).toMatchObject({ dataBlockSizeBytes: 512, physBlockSizeBytes: 512, mdSizeBytes: 8, mdInterleave: true })
-    expect(disk.bdev.geometry()).toMatchObject({ mdSizeBytes: 8, mdInterleave: true, difType: 2, difIsHeadOfMd: true, difPiFormat: 0, difCheckFlags: DifFlag.GuardCheck })
+    expect(disk.bdev.geometry()).toMatchObject({
+      mdSizeBytes: 8, mdInterleave: true, difType: 2, difIsHeadOfMd: true, difPiFormat: 0, difCheckFlags: DifFlag.GuardCheck,
+    })
     const { disk: plain } = await start({ mdInterleave: true, difIsHeadOfMd: true })
     expect(plain.bdev).toMatchObject({ dataBlockSizeBytes: 512, mdSizeBytes: 0, mdInterleave: false, difIsHeadOfMd: false })
   })
