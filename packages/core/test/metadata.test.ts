@@ -166,6 +166,34 @@ describe('hidden metadata', () => {
     expect(host.usage()).toMatchObject({ iobufs: 0, bdevIos: 0 })
   })
 
+  test('[open_ext_v2_test] a descriptor shows blocks as if there were no metadata; separate metadata cannot be hidden', async () => {
+    const { host, module, clock } = await start(protectedDisk)
+    const { desc } = openRw(host, 'disk')
+    const { channel, close } = openHidden(host)
+    const seen = (d: typeof desc): unknown[] => [d.blockSizeBytes, d.mdSizeBytes, d.mdInterleave, d.difType, d.difCheckFlags]
+    expect(seen(desc)).toEqual([520, 8, true, DifType.Type1, DifFlag.GuardCheck | DifFlag.ReftagCheck])
+    expect(seen(channel.desc as typeof desc)).toEqual([512, 0, false, DifType.Disable, 0])
+    close()
+    module.create('apart', separate)
+    await clock.settle()
+    expect(() => host.openBdev('apart', { hideMetadata: true, onEvent: () => undefined })).toThrow(/"apart".*its metadata is separate/)
+    expect(host.bdevByName('apart')!.descs).toEqual([])
+  })
+
+  test.each([['guard', 512, 0x82], ['reference tag', 519, 0x84]])('[bdev_io_dif_error_status_test] a wrong %s is a media error', async (_name, at, sc) => {
+    const { drain, disk, host } = await start(protectedDisk)
+    const { channel, close } = openHidden(host)
+    submit((cb, r) => channel.writeBlocks(filled(512, 5), 0, 1, 1, cb, r))
+    disk.data[520 + at]! ^= 1
+    const into = new Uint8Array(512)
+    const got = submit((cb, r) => channel.readBlocks(into, 0, 1, 1, cb, Object.assign(r, { keep: true })))
+    drain()
+    expect([got.status, got.io!.nvmeSct, got.io!.nvmeSc, into]).toEqual([IoStatus.NvmeError, 2, sc, new Uint8Array(512)])
+    expect(Object.values(host.bdevByName('disk')!.ioErrors).filter(count => count > 0)).toEqual([1])
+    got.io!.free()
+    close()
+  })
+
   test('a native COMPARE is not given data for blocks', async () => {
     const { drain, disk, host } = await start(protectedDisk)
     const { channel, close } = openHidden(host)
