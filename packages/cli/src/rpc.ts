@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { RpcCallError, RpcClient, RpcConnectionError, type OpenRpcDocument, type OpenRpcMethod } from '@bdevkit/rpc'
 import {
@@ -51,6 +52,8 @@ async function callDescribed(method: OpenRpcMethod, args: readonly string[], giv
   const options = withTrailing(given, trailing)
   const command = COMMANDS[method.name]
   if (command !== undefined) return withClient(options, async client => show(options, await command.run(client, params)))
+  // The server reads the file, from where it was started: a path means the same here and there.
+  if (method.name.startsWith('bdevkit_config_') && typeof params['path'] === 'string') params['path'] = resolve(params['path'])
   const sent = await paramsToSend(options, params)
   return withClient(options, async client => {
     const result = await call(client, method.name, sent)

@@ -238,6 +238,17 @@ export class RpcRegistry {
   }
 
   /**
+   * What is wrong with the parameters of a call, in words; `undefined` where they fit. The state does not matter here.
+   * @throws Error there is no such method, or its schema is none.
+   */
+  problemOf(method: string, params: unknown): string | undefined {
+    const entry = this.#find(method)
+    if (entry === undefined) throw new Error(`"${printable(method)}": no such method`)
+    if (entry.check !== undefined) return entry.check(params ?? {})
+    return params === undefined || entry.sentParams === 'ignore' ? undefined : entry.sentParams.refuse
+  }
+
+  /**
    * Compiles every schema now, for tests and checks: a server compiles each when it is first used.
    * @throws Error naming the method whose schema is none.
    */

@@ -563,6 +563,32 @@ export interface BdevkitMethods {
   }; result: boolean }
   /** Answers when no module examines a bdev any more. */
   bdev_wait_for_examine: { params: undefined; result: boolean }
+  /** Makes the running configuration another one: removes, creates and sets what differs, and leaves the rest alone. */
+  bdevkit_config_apply: { params: {
+    /** A configuration file that the server reads */
+    path?: string
+    /** Or the configuration itself */
+    config?: Record<string, unknown>
+  } | undefined; result: {
+    remove: Record<string, unknown>[]
+    create: Record<string, unknown>[]
+    set: Record<string, unknown>[]
+    needs_restart: Record<string, unknown>[]
+    keep: string[]
+  } }
+  /** What a configuration would remove, create, set and keep. Nothing is changed. */
+  bdevkit_config_plan: { params: {
+    /** A configuration file that the server reads */
+    path?: string
+    /** Or the configuration itself */
+    config?: Record<string, unknown>
+  } | undefined; result: {
+    remove: Record<string, unknown>[]
+    create: Record<string, unknown>[]
+    set: Record<string, unknown>[]
+    needs_restart: Record<string, unknown>[]
+    keep: string[]
+  } }
   /** Name and version of this application; no method of SPDK. */
   bdevkit_get_version: { params: undefined; result: Record<string, unknown> }
   /** Calls that bring the configuration of one subsystem back. */

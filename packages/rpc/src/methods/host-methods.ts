@@ -7,6 +7,7 @@ import { registerAccelMethods } from './accel-methods.js'
 import { registerAppMethods, type AppCallbacks } from './app-methods.js'
 import { registerBdevControlMethods } from './bdev-control-methods.js'
 import { registerBdevMethods } from './bdev-methods.js'
+import { registerConfigMethods } from './config-methods.js'
 import { registerFrameworkMethods, type RpcSubsystem } from './framework-methods.js'
 import { registerIobufMethods } from './iobuf-methods.js'
 import { registerKeyringMethods } from './keyring-methods.js'
@@ -50,6 +51,7 @@ export function registerHostMethods(registry: RpcRegistry, host: Host, options: 
   registerBdevControlMethods(registry, host)
   registerNotifyMethods(registry, host)
   registerFrameworkMethods(registry, subsystems)
+  registerConfigMethods(registry, subsystems)
   registerAppMethods(registry, options)
   registerDiscover(registry, options.identity?.version ?? 'unknown')
   return subsystems
