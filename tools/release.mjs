@@ -10,16 +10,16 @@ import { gunzipSync } from 'node:zlib'
 import { transformSync } from 'esbuild'
 import { root, run } from './bootstrap.mjs'
 
-/** Bytes of JavaScript without comments that a package may have. A number here is a promise to those who install it. */
-export const CODE_BYTES_MAX = { 'module-sdk': 12_000, core: 250_000, 'modules-raid': 100_000, 'modules-*': 25_000 }
+/** Bytes of JavaScript without comments and layout that a package may have: a promise to those who install it. */
+export const CODE_BYTES_MAX = { 'module-sdk': 12_000, core: 260_000, 'modules-raid': 100_000, 'modules-*': 25_000 }
 
 /** The limit of a package folder, undefined where it has none. */
 export const codeLimit = folder => CODE_BYTES_MAX[folder] ?? (folder.startsWith('modules-') ? CODE_BYTES_MAX['modules-*'] : undefined)
 
-/** Bytes of JavaScript below a folder, as printed without comments. */
+/** Bytes of JavaScript in dist/, without comments and layout. */
 export function codeBytes(files) {
   const code = files.filter(({ path }) => /^dist\/(?!templates\/).*\.js$/.test(path))
-  const printed = code.map(({ text }) => transformSync(text, { legalComments: 'none' }).code.replace(/^\s*\/\*\*[^]*?\*\/\n/gm, ''))
+  const printed = code.map(({ text }) => transformSync(text, { legalComments: 'none', minifyWhitespace: true }).code)
   return printed.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
 }
 
@@ -71,7 +71,7 @@ function dry() {
     const all = files.reduce((sum, { size }) => sum + size, 0)
     console.log([name, version, files.length, kilo(packedBytes), kilo(all), kilo(code), limit === undefined ? '' : kilo(limit)].join('\t'))
     if (limit !== undefined && code > limit) {
-      console.error(`${name}: ${kilo(code)} of code without comments, but at most ${kilo(limit)}`)
+      console.error(`${name}: ${kilo(code)} of code without comments and layout, but at most ${kilo(limit)}`)
       failed = true
     }
   }

@@ -121,6 +121,42 @@ describe('npm create bdev-module', () => {
   })
 })
 
+const noPython = spawnSync('python3', ['--version']).error !== undefined
+
+describe.skipIf(noPython)(`on a terminal${noPython ? ' [skipped: not installed: python3]' : ''}`, () => {
+  const terminal = fileURLToPath(new URL('terminal.py', import.meta.url))
+  /** Answers each question, told by a text in it, with keys. */
+  const answer = (args: readonly string[], answers: readonly (readonly [question: string, keys: string])[]) =>
+    spawnSync('python3', [terminal, process.execPath, bin, ...args], {
+      cwd, encoding: 'utf8', input: answers.flatMap(([question, keys]) => [question, JSON.stringify(keys)]).join('\n'),
+    })
+
+  it('asks for what is left open', () => {
+    const { status, stdout } = answer(['--no-install'], [
+      ['Name of the module', 'night-disk\r'], ['What kind of bdev?', '\u001b[B\r'], ['npm scope', 'acme\r'], ['Make a git repository?', 'n'],
+    ])
+    expect(stdout).toContain('made night-disk: package @acme/bdev-module-night-disk, module night_disk')
+    expect(status).toBe(0)
+    expect(read('night-disk/src/index.ts')).toContain('host.vbdevs')
+    expect(existsSync(join(cwd, 'night-disk/.git'))).toBe(false)
+  })
+
+  it('asks for nothing that the command line says, and says at once what is wrong with an answer', () => {
+    const { stdout } = answer(['--no-install', '--kind', 'bdev', '--scope', '', '--no-git'], [
+      ['Name of the module', 'Night\r'], ['cannot be the name of a module', '\u0015night\r'],
+    ])
+    expect(stdout).not.toMatch(/What kind|npm scope|git repository/)
+    expect(stdout).toContain('made night: package bdev-module-night,')
+  })
+
+  it('makes nothing where a question is left with Ctrl-C', () => {
+    const { status, stdout } = answer(['--no-install'], [['Name of the module', '\u0003']])
+    expect(stdout).toContain('nothing was made')
+    expect(status).toBe(1)
+    expect(tree(cwd)).toEqual([])
+  })
+})
+
 describe('refusals write nothing:', () => {
   it.each([
     ['a folder in use', ['used'], 1, 'used is not empty (a.txt), and nothing is ever overwritten; choose another name, or empty it'],
