@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An aio bdev beside fio's libaio, 4 KiB random reads at queue depth 32, round after round in turn; medians.
+// An aio bdev beside fio's libaio, 4 KiB random reads at queue depth 32, round after round in turn; medians of I/Os a second, of
+// CPU time an I/O, and of both ratios. On a machine that is not quiet the ratio of CPU time is the one to believe.
 //   node aio.mjs [--rounds 5] [--seconds 2] [--memory /dev/shm] [--disk FOLDER] [--write] [--json]
 // Files of 512 MiB are made in both folders and removed after: one in memory, one on a disk, used with O_DIRECT.
 import { execFileSync } from 'node:child_process'
@@ -30,7 +31,9 @@ function fio(filename, direct) {
   const job = { name: 'x', filename, ioengine: 'libaio', iodepth: QUEUE_DEPTH, rw, bs: BLOCK_BYTES, size: FILE_BYTES, runtime: seconds, direct }
   const args = Object.entries(job).map(([key, value]) => `--${key}=${value}`)
   const out = execFileSync('fio', ['--output-format=json', '--time_based', ...args], { encoding: 'utf8' })
-  return JSON.parse(out.slice(out.indexOf('{'))).jobs[0][values.write ? 'write' : 'read'].iops
+  const result = JSON.parse(out.slice(out.indexOf('{'))).jobs[0]
+  const { iops, total_ios: count, runtime } = result[values.write ? 'write' : 'read']
+  return { iops, cpuUs: ((result.usr_cpu + result.sys_cpu) / 100) * ((runtime * 1000) / count) }
 }
 
 async function ours(filename) {
@@ -85,20 +88,23 @@ for (const [name, parent, direct] of [['memory', values.memory, 0], ['disk', val
     const filename = join(folder, 'data')
     // No holes: they would be read from no device.
     execFileSync('dd', ['if=/dev/urandom', `of=${filename}`, 'bs=1M', 'count=512', 'status=none', 'conv=fsync'])
-    const [own, theirs, cpuUs] = [[], [], []]
+    const [own, theirs] = [[], []]
+    const turns = [async () => own.push(await ours(filename)), async () => theirs.push(fio(filename, direct))]
     for (let round = 0; round < Number(values.rounds); round++) {
-      const turns = [async () => {
-        const result = await ours(filename)
-        own.push(result.iops)
-        cpuUs.push(result.cpuUs)
-      }, async () => theirs.push(fio(filename, direct))]
-      for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn()
+      for (const turn of round % 2 === 0 ? turns : [...turns].reverse()) await turn()
     }
-    const ratio = median(own.map((iops, i) => iops / theirs[i]))
-    results.push({ name, iops: Math.round(median(own)), cpuUs: median(cpuUs), fio: Math.round(median(theirs)), ratio })
+    const medians = list => ({ iops: Math.round(median(list.map(({ iops }) => iops))), cpuUs: median(list.map(({ cpuUs }) => cpuUs)) })
+    const ratio = median(own.map(({ iops }, i) => iops / theirs[i].iops))
+    const cpuRatio = median(own.map(({ cpuUs }, i) => theirs[i].cpuUs / cpuUs))
+    results.push({ name, direct: own[0].direct, ours: medians(own), fio: medians(theirs), ratio, cpuRatio })
   } finally {
     rmSync(folder, { recursive: true })
   }
 }
 if (values.json) console.log(JSON.stringify(results, null, 2))
-else for (const { name, iops, cpuUs, fio: beside, ratio } of results) console.log(`${name.padEnd(8)} ${iops} IOPS, ${cpuUs.toFixed(2)} µs of CPU each; fio libaio ${beside}; ratio ${ratio.toFixed(2)}`)
+else {
+  for (const { name, ours: own, fio: theirs, ratio, cpuRatio } of results) {
+    const show = ({ iops, cpuUs }) => `${iops} IOPS at ${cpuUs.toFixed(2)} µs of CPU`
+    console.log(`${name.padEnd(8)} ${show(own)}; fio libaio ${show(theirs)}; ratio ${ratio.toFixed(2)}, on-CPU ${cpuRatio.toFixed(2)}`)
+  }
+}

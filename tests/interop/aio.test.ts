@@ -67,14 +67,15 @@ describe.each(places)('a file %s under a passthru', (_, inPlace, blockSizeBytes)
 })
 
 describe('an image that qemu-img wrote', () => {
-  itWith(['qemu-img', 'nbdcopy'], 'is read through the bdev byte by byte', async () => {
+  itWith(['qemu-img', 'nbdcopy', 'nbdinfo'], 'is read through a readonly bdev byte by byte, as an export that says that it is read-only', async () => {
     await inFolder(async folder => {
       const path = join(folder, 'disk.img')
       const data = noise(1, 8 * MiB)
       writeFileSync(join(folder, 'raw'), data)
       await runOk('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', join(folder, 'raw'), path])
       const create: Call = { method: 'bdev_aio_create', params: { name: 'Aio0', filename: path, block_size: 512, readonly: true } }
-      await withServer({ calls: [create], args: ['--read-only'] }, async server => {
+      await withServer({ calls: [create] }, async server => {
+        await runOk('nbdinfo', ['--is', 'readonly', server.uri()])
         await runOk('nbdcopy', [server.uri(), join(folder, 'copy')])
       })
       expect(readFileSync(join(folder, 'copy')).equals(data)).toBe(true)

@@ -70,7 +70,7 @@ boot() {
     <>"$work/console.in" >"$work/console" 2>"$work/qemu.err" &
   qemu=$!
   await "$work/console" '"exports"' || {
-    tail -40 "$work/console" "$work/qemu.err" >&2
+    tail -n 40 "$work/console" "$work/qemu.err" >&2
     fail 'the server in the guest does not get ready'
   }
   uri="nbd://127.0.0.1:$port/Disk0"

@@ -39,6 +39,8 @@ export interface ExportGeometry {
   readonly inlineBytes: number
   /** Whether zeroing beats writing zeros. */
   readonly fastZero: boolean
+  /** Whether the bdev takes writes: a file that was opened readonly does not. */
+  readonly canWrite: boolean
   readonly canFlush: boolean
   readonly canTrim: boolean
 }
@@ -136,6 +138,7 @@ export class NbdExport {
       lends,
       inlineBytes: lends ? READ_INLINE_BYTES_MAX : READ_INLINE_UNLENT_BYTES_MAX,
       fastZero: zeroesNatively(bdev),
+      canWrite: bdev.ioTypeSupported(IoType.Write),
       canFlush: bdev.writeCache || bdev.ioTypeSupported(IoType.Flush),
       canTrim: bdev.ioTypeSupported(IoType.Unmap),
     }
@@ -149,7 +152,7 @@ export class NbdExport {
     let flags: number = TransmissionFlag.HasFlags | TransmissionFlag.SendCache
     if (structuredReplies) flags |= TransmissionFlag.SendDf
     if (this.options.multiConn ?? true) flags |= TransmissionFlag.CanMultiConn
-    if (this.options.readOnly === true) return flags | TransmissionFlag.ReadOnly
+    if (this.options.readOnly === true || !geometry.canWrite) return flags | TransmissionFlag.ReadOnly
     if (geometry.canFlush) flags |= TransmissionFlag.SendFlush | TransmissionFlag.SendFua
     if (geometry.canTrim) flags |= TransmissionFlag.SendTrim
     return flags | TransmissionFlag.SendWriteZeroes | TransmissionFlag.SendFastZero
