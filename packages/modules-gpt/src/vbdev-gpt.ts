@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Bdev, BdevHost, Part } from '@bdevkit/module-sdk'
+import type { Bdev, BdevError, BdevHost, Part } from '@bdevkit/module-sdk'
 import {
   hasProtectiveMbr, parseBackup, parsePrimary, SPDK_OLD_TYPE_GUID, SPDK_TYPE_GUID, TABLE_BYTES, type GptDisk, type GptPartition, type GptTable,
 } from './gpt-table.js'
@@ -45,7 +45,13 @@ export async function examineGpt(host: BdevHost, bdev: Bdev, allPartitions: bool
         ctx: { diskGuid: table.diskGuid, partition },
       })
     } catch (thrown) {
-      host.log.error(`partition ${partition.index + 1} of bdev "${bdev.name}": ${(thrown as Error).message}`)
+      const { code, message } = thrown as Partial<BdevError> & Error
+      if (code === 'EPERM') {
+        // Somebody has taken the disk while its table was read: then it is theirs, with its partitions.
+        host.log.warn(`the partitions of bdev "${bdev.name}" stay away: ${message}`)
+        break
+      }
+      host.log.error(`partition ${partition.index + 1} of bdev "${bdev.name}": ${message}`)
     }
   }
   if (base.parts().length === 0) await base.close()
