@@ -150,7 +150,7 @@ describe('gpt', () => {
           }
         }
       }),
-      { numRuns: Number(process.env['GPT_FUZZ_RUNS'] ?? 3000) },
+      { numRuns: Number(process.env['GPT_FUZZ_RUNS'] ?? 1500) },
     )
     // Lies that nobody believes prove little.
     expect(accepted).toBeGreaterThan(100)
