@@ -96,7 +96,10 @@ export function cryptoAttach(host: BdevHost, base: VbdevBase, name: string, key:
     },
   })
   const crypto: Crypto = { name, base, key, device, busy: 0, reset: null }
-  return Object.assign(base.geometry(), { name, ctx: crypto, fn: cryptoFn, productName: 'crypto' })
+  // A WRITE is encrypted into one buffer of the pool; whole units of writing stay together.
+  const { blockSizeBytes, writeUnitSizeBlocks: unit } = base.bdev
+  const maxRwSizeBlocks = Math.max(1, Math.floor(host.iobuf.largeBufBytes / blockSizeBytes / unit)) * unit
+  return Object.assign(base.geometry(), { maxRwSizeBlocks, name, ctx: crypto, fn: cryptoFn, productName: 'crypto' })
 }
 
 /** The reader's buffers hold what the base keeps. */

@@ -37,6 +37,15 @@ describe('I/O', () => {
     expect(channel.abort({}, () => {}, null)).toBe(-ERRNO.ENOTSUP)
   })
 
+  it('takes a WRITE of any length, cut to what one buffer of the pool holds', async () => {
+    await rig.create()
+    const bufferBlocks = Math.floor(rig.host.iobuf.largeBufBytes / 512)
+    expect((await rig.write(7, block(5, 1000))).status).toBe(Success)
+    expect(rig.seen).toEqual(new Array(Math.ceil(1000 / bufferBlocks)).fill(IoType.Write))
+    const plain = { key: KEY, key2: KEY2, mode: 'SIMPLE_LBA', blockSizeBytes: 512, lba: 7 } as const
+    expect(Buffer.compare(rig.disk.subarray(7 * 512, 1007 * 512), opensslXts('encrypt', block(5, 1000), plain))).toBe(0)
+  })
+
   it('declares what SPDK\'s does on a base that serves everything', async () => {
     await rig.create()
     const bdev = rig.host.bdevByName('Crypto0')!
