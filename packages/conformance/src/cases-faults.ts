@@ -69,8 +69,8 @@ async function basesGiveNoChannel(rig: Rig): Promise<void> {
 }
 
 async function bdevsOfOthers(rig: Rig): Promise<void> {
-  const zeros = rig.kit.createBase('Foreign0', FOREIGN_BLOCKS, 512)
-  const noise = rig.kit.createBase('Foreign1', FOREIGN_BLOCKS, 512, [IoType.Read])
+  const zeros = rig.kit.createBase('Foreign0', new Uint8Array(FOREIGN_BLOCKS * 512), 512)
+  const noise = rig.kit.createBase('Foreign1', new Uint8Array(FOREIGN_BLOCKS * 512), 512, [IoType.Read])
   await rig.settle()
   const hint = 'in examineConfig and examineDisk claim what was asked for, or what carries your own mark; nothing else'
   for (const { name, claimType } of [zeros, noise]) {

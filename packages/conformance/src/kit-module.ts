@@ -31,8 +31,8 @@ export interface Kit {
   readonly relays: Vbdevs<VbdevParams>
   /** While it is true, no channel of the kit's base bdevs can be made. */
   channelsFail: boolean
-  /** Makes a base bdev for a vbdev module under test, of zeros, serving `types` (default: all that the kit knows). */
-  createBase(name: string, numBlocks: number, blockSizeBytes: number, types?: readonly number[]): Bdev
+  /** Makes a base bdev for a vbdev module under test, of these bytes, serving `types` (default: all that the kit knows). */
+  createBase(name: string, bytes: Uint8Array, blockSizeBytes: number, types?: readonly number[]): Bdev
   /** Cuts a bdev in two; the upper part gets this name. */
   cut(bdev: Bdev, name: string): PartBase
 }
@@ -61,8 +61,8 @@ export function kitModule(onSetup: (kit: Kit) => void) {
         host,
         relays,
         channelsFail: false,
-        createBase: (name, numBlocks, blockSizeBytes, types = KIT_TYPES) =>
-          kitRamCreate({ host, device, types, bytes: new Uint8Array(numBlocks * blockSizeBytes), nomem: 0 }, name, blockSizeBytes),
+        createBase: (name, bytes, blockSizeBytes, types = KIT_TYPES) =>
+          kitRamCreate({ host, device, types, bytes, nomem: 0 }, name, blockSizeBytes),
         cut(bdev, name) {
           const base = host.openPartBase(bdev.name)
           const half = halfOffsetBlocks(bdev.numBlocks, bdev.writeUnitSizeBlocks)

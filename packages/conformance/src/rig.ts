@@ -6,7 +6,7 @@ import { check, ConformanceFailure, textOf, within } from './failure.js'
 import { halfOffsetBlocks, type Kit, type Level } from './kit-module.js'
 import { kitRamGrow, type KitRam } from './kit-ram.js'
 import { firstDifference, pattern } from './memory.js'
-import type { ConformanceOptions } from './options.js'
+import type { ConformanceDisks, ConformanceOptions } from './options.js'
 import { Subject } from './subject.js'
 import { startTestHost, type TestHost } from './test-host.js'
 
@@ -49,14 +49,29 @@ export class Rig {
   /** A host that runs, with the base bdevs, without the bdev under test. */
   static async start(options: ConformanceOptions, level: Level, strict: boolean, baseTypes?: readonly number[]): Promise<Rig> {
     const test = await startTestHost(options.module, { strict, limitMs: options.limitMs ?? LIMIT_MS })
-    await options.prepare?.(test.kit.host)
     const rig = new Rig(options, level, test)
+    await options.prepare?.(rig.kit.host, rig.#disks)
     const blockSizeBytes = options.baseBlockSizeBytes ?? BASE_BLOCK_BYTES
-    for (const base of rig.bases) {
-      rig.kit.createBase(rig.#ramOf(base), BASE_BYTES / blockSizeBytes, blockSizeBytes, baseTypes)
-      if (options.basesRelayed === true) rig.kit.relays.create({ name: base, base_bdev_name: rig.#ramOf(base) })
-    }
+    for (const base of rig.bases) rig.#createBase(base, new Uint8Array(BASE_BYTES), blockSizeBytes, baseTypes)
     return rig
+  }
+
+  readonly #disks: ConformanceDisks = {
+    add: (name, bytes, blockSizeBytes) => this.#createBase(name, bytes, blockSizeBytes),
+    remove: async name => {
+      if (this.#options.basesRelayed === true) await this.kit.relays.delete(name)
+      await this.kit.host.unregisterBdev(this.#ramOf(name))
+    },
+  }
+
+  #createBase(name: string, bytes: Uint8Array, blockSizeBytes: number, types?: readonly number[]): void {
+    const ram = this.kit.createBase(this.#ramOf(name), bytes, blockSizeBytes, types)
+    if (this.#options.basesRelayed === true) this.kit.relays.create({ name, base_bdev_name: ram.name })
+  }
+
+  /** Whether a configuration is to hold a call for the bdev. */
+  get configured(): boolean {
+    return this.#options.configured ?? true
   }
 
   /** Calls a method as a client would, but in this process. */

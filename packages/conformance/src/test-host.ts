@@ -53,7 +53,7 @@ export class TestHost implements AsyncDisposable {
   /** Registers a RAM disk that serves every I/O type of the kit and answers each I/O by a later message: a base for vbdevs. */
   createRamBdev(name: string, size: RamBdevSize = {}): void {
     const { blockSizeBytes = 512, numBlocks = RAM_BYTES / blockSizeBytes } = size
-    this.kit.createBase(name, numBlocks, blockSizeBytes)
+    this.kit.createBase(name, new Uint8Array(numBlocks * blockSizeBytes), blockSizeBytes)
   }
 
   /**

@@ -249,6 +249,28 @@ describe('a module that', () => {
     expect(failure).toMatch(/promises that every read returns zeros/)
   })
 
+  it('says that nothing creates its bdevs is not asked for calls', async () => {
+    const cases = casesOf(ramModule({ configParams: ({ uuid: _uuid, ...rest }) => rest }), { configured: false })
+    expect(await failureOf(cases.get(`bare: ${saved}`)!)).toBeUndefined()
+  })
+
+  it('gets a host to prepare, and disks with data on them', async () => {
+    const bytes = new Uint8Array(1 << 20).fill(7)
+    let seen = 0
+    const cases = casesOf(ramModule(), {
+      async prepare(host, disks) {
+        disks.add('Found0', bytes, 4096)
+        await disks.remove('Found0')
+        disks.add('Found0', bytes, 4096)
+        const desc = host.openBdev('Found0', { onEvent() {} })
+        seen = (await host.readBlocks(desc, 3, 1))[0]!
+        desc.close()
+      },
+    })
+    expect(await failureOf(cases.get('bare: blockdev write read block')!)).toBeUndefined()
+    expect(seen).toBe(7)
+  })
+
   it('is too small is told so', async () => {
     const tiny = { name: 'ram0', num_blocks: 8, block_size: 512 }
     const cases = casesOf(ramModule(), { create: rpc => rpc('bdev_ram_create', tiny) })
