@@ -149,7 +149,8 @@ it('an I/O reaches the module in pieces within its limits, as a model of single 
       const total = numBlocks * blockBytes
       // The bdev as if it had been registered so.
       const resolved = resolveLimits({ ...limits, blockSizeBytes: blockBytes } as BdevSpec, ~(1 << IoType.Copy), 135_168)
-      Object.assign(disk.bdev, { limits: resolved, writeUnitSizeBlocks: limits.writeUnitSizeBlocks, fastTypes: ~resolved.splitTypes })
+      Object.assign(disk.bdev, { limits: resolved, writeUnitSizeBlocks: limits.writeUnitSizeBlocks })
+      Object.assign(at.channel, { fastTypes: ~resolved.splitTypes })
 
       request_ = new Uint8Array(total).map(() => (write ? random() & 255 : 0))
       const points = [...new Set([0, ...cuts.map(cut => Math.floor((cut * total) / 1001)), total])].toSorted((a, b) => a - b)
