@@ -55,6 +55,7 @@ export default defineConfig({
           page('Recipes', 'recipes'),
           page('RPC methods', 'rpc'),
           page('The Linux kernel as a client', 'kernel-client'),
+          page('Crash tests', 'crash-tests'),
           page("SPDK's features", 'spdk-features'),
           page('Differences from SPDK', 'spdk-differences'),
           page('Crash tests', 'crash-tests'),
