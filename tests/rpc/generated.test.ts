@@ -40,5 +40,6 @@ const PAGE_HEAD = `# JSON-RPC methods
 Written from the methods themselves; \`packages/rpc/openrpc.json\` holds the same for programs, and a running server answers it to
 \`rpc.discover\`. Names, parameters, answers and errors are SPDK's, but for [what differs](spdk-differences.md). \`bdev rpc METHOD\`
 takes parameters as SPDK's \`rpc.py\` does (third column), as \`name=value\`, or as JSON with \`--params\`.
+SPDK's own \`rpc.py\` works, too: \`node tests/rpc/spdk-rpc-py.mjs\` fetches it and drives a stack of every module with it.
 
 `

@@ -388,7 +388,7 @@ export interface BdevkitMethods {
     uuid?: string
     /** Boundary, in blocks, that one I/O should not cross; 0 = none */
     optimal_io_boundary?: number
-    /** Metadata bytes per block; only 0 works yet */
+    /** Metadata bytes per block: 0, 8, 16, 32, 64 or 128 */
     md_size?: number
     /** Metadata follows each block instead of lying apart */
     md_interleave?: boolean
@@ -396,7 +396,7 @@ export interface BdevkitMethods {
     dif_type?: number
     /** Protection information starts the metadata */
     dif_is_head_of_md?: boolean
-    /** Format of the protection information */
+    /** Format of the protection information: its guard has 16 (0), 32 (1) or 64 bits (2) */
     dif_pi_format?: number
     /** NUMA node of the memory; only -1, any, is there */
     numa_id?: number
@@ -418,13 +418,13 @@ export interface BdevkitMethods {
     physical_block_size?: number
     /** UUID; default: random */
     uuid?: string
-    /** Metadata bytes per block; only 0 works yet */
+    /** Metadata bytes per block, behind its data: 0, 8, 16, 32, 64 or 128 */
     md_size?: number
     /** Protection type 0 to 3; above 0 needs metadata */
     dif_type?: number
     /** Protection information starts the metadata */
     dif_is_head_of_md?: boolean
-    /** Format of the protection information */
+    /** Format of the protection information: its guard has 16 (0), 32 (1) or 64 bits (2) */
     dif_pi_format?: number
     /** Granularity that writes should have, in blocks */
     preferred_write_granularity?: number

@@ -38,8 +38,8 @@ export function registerSchedulerMethods(registry: RpcRegistry): () => RpcCall[]
       cli: { positional: ['name'], flags: { period: '-p' } },
     },
     ({ name, period, load_limit, core_limit, core_busy, mappings }: SetSchedulerParams) => {
+      // SPDK sets a second where none is given, so that a configuration saved after it was loaded is another one.
       if (period !== undefined && period !== 0) periodUs = period
-      else if (periodUs === 0) periodUs = 1_000_000
       const custom =
         [load_limit, core_limit, core_busy].some(limit => limit !== undefined && limit !== 0) || mappings !== undefined
       // SPDK asks strerror for the text of a negative number.
