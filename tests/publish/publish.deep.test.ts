@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await registry?.stop()
   rmSync(folder, { recursive: true, force: true })
-})
+}, TIMEOUT_MS)
 
 const kinds = ['bdev', 'vbdev'] as const
 const ways: { manager: Manager; major: number; machine: () => Machine }[] = [
