@@ -149,7 +149,7 @@ export class Rig {
 
   /** Waits until `condition` holds; the event loop turns, no time is waited for. */
   async until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-    for (let turn = 0; turn < 20_000; turn++) {
+    for (let turn = 0; turn < 1_000_000; turn++) {
       if (await condition()) return
       await new Promise(resolve => setImmediate(resolve))
     }

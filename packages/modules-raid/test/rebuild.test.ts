@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rebuilds: paused, slowed down, resumed after a restart, stopped, from spares; and what is written meanwhile.
+import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { describe, expect, it } from 'vitest'
+import { decodeProgress, decodeRecord, encodeProgress, encodeRecord, RECORD_PLACES } from '../src/own-record.js'
+import { parseSuperblock, type Superblock } from '../src/superblock.js'
+import { Disk, failureOf, pattern, Rig } from './support.js'
+
+const MEMBER_BLOCKS = 2048 + 4096
+const disks = (count: number): Disk[] => Array.from({ length: count }, (_, i) => new Disk(`d${i}`, MEMBER_BLOCKS))
+const dataOf = (disk: Disk): Uint8Array => disk.bytes.subarray(2048 * 512)
+const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+const superblockOf = (disk: Disk): Superblock => (parseSuperblock(disk.bytes.subarray(0, 32_768)) as { superblock: Superblock }).superblock
+
+async function write(rig: Rig, at: number, data: Uint8Array): Promise<void> {
+  await using disk = await rig.host.open('Raid0', { write: true })
+  await disk.write(data, at)
+}
+
+/** A degraded raid1 with a superblock, and a fresh disk for it; windows of 64 blocks. */
+async function degraded(): Promise<{ rig: Rig; members: Disk[]; fresh: Disk; all: Uint8Array }> {
+  const members = disks(2)
+  const fresh = new Disk('fresh', MEMBER_BLOCKS)
+  const rig = await Rig.start(...members, fresh)
+  await rig.create('raid1', members, { superblock: true })
+  await rig.rpc('bdev_raid_set_options', { process_window_size_kb: 32 })
+  const all = pattern(4096 * 512, 1)
+  await write(rig, 0, all)
+  await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd1' })
+  return { rig, members, fresh, all }
+}
+
+/** Adds `fresh`, and pauses its rebuild when it has come to a half. */
+async function pausedHalfway(rig: Rig, fresh: Disk): Promise<number> {
+  let paused = false
+  fresh.holds = io => {
+    if (io.type === IoType.Write && io.offsetBlocks === 2048 + 2048 && !paused) {
+      paused = true
+      void rig.rpc('bdev_raid_pause_process', { name: 'Raid0' })
+    }
+    return false
+  }
+  await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'fresh' })
+  await rig.until('the pause', () => paused)
+  await rig.settled()
+  fresh.holds = null
+  return rig.raidInfo()!.process!.progress.blocks
+}
+
+describe('a rebuild', () => {
+  it('is shown while it goes on, in the RPC and in lines that people can read', async () => {
+    const { rig, fresh } = await degraded()
+    expect(await pausedHalfway(rig, fresh)).toBe(2112)
+    expect(rig.raidInfo()).toMatchObject({
+      num_base_bdevs_operational: 2, num_base_bdevs_discovered: 2,
+      process: { type: 'rebuild', target: 'fresh', progress: { blocks: 2112, percent: 51 }, paused: true },
+    })
+    expect(rig.bdevJson()).toMatchObject({ driver_specific: { raid: { process: { target: 'fresh' } } } })
+    expect(await failureOf(rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'd1' }))).toMatchObject({ rpcCode: -1 })
+    await rig.rpc('bdev_raid_resume_process', { name: 'Raid0' })
+    await rig.rebuilt()
+    const lines = rig.log.filter(line => line.startsWith('notice raid: raid bdev "Raid0"')).map(line => line.slice('notice raid: '.length))
+    expect(lines).toContain('raid bdev "Raid0" rebuilds base bdev "fresh" in slot 1')
+    expect(lines).toContain('raid bdev "Raid0" rebuild of "fresh": 50%')
+    expect(lines).toContain('raid bdev "Raid0" has rebuilt base bdev "fresh" in slot 1; 2 of 2 members take part')
+    expect(await failureOf(rig.rpc('bdev_raid_pause_process', { name: 'Raid0' }))).toMatchObject({ code: 'ENODEV' })
+    await rig.stop()
+  })
+
+  it('takes over what is written meanwhile, above and below the place where it is', async () => {
+    const { rig, members, fresh, all } = await degraded()
+    await pausedHalfway(rig, fresh)
+    const wanted = all.slice()
+    for (const at of [0, 1000, 2111, 2112, 2113, 4000]) {
+      const data = pattern(8 * 512, at + 2)
+      wanted.set(data, at * 512)
+      await write(rig, at * 512, data)
+    }
+    await rig.rpc('bdev_raid_resume_process', { name: 'Raid0' })
+    await rig.rebuilt()
+    expect(same(dataOf(fresh), wanted)).toBe(true)
+    expect(same(dataOf(members[0]!), wanted)).toBe(true)
+    await rig.stop()
+  })
+
+  it('goes on after a restart where it was', async () => {
+    const { rig, members, fresh, all } = await degraded()
+    const blocks = await pausedHalfway(rig, fresh)
+    await rig.stop()
+    let lowest = Infinity
+    fresh.holds = io => {
+      if (io.type === IoType.Write && io.offsetBlocks >= 2048) lowest = Math.min(lowest, io.offsetBlocks - 2048)
+      return false
+    }
+    const again = await Rig.start(fresh, members[0]!)
+    await again.rebuilt()
+    expect(lowest).toBe(blocks)
+    expect(again.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_discovered: 2 })
+    expect(same(dataOf(fresh), all)).toBe(true)
+    expect(superblockOf(fresh).entries.map(({ state, uuid }) => [state, uuid])).toEqual([[1, members[0]!.uuid], [1, fresh.uuid]])
+    await again.stop()
+  })
+
+  it.each<[string, (again: Rig, members: Disk[], fresh: Disk) => Promise<void>]>([
+    ['something was written without the member', async again => write(again, 0, pattern(512, 77))],
+    ['the record is damaged', async (_again, _members, fresh) => {
+      const at = RECORD_PLACES.rebuild.offsetBytes + 70
+      fresh.bytes[at] = fresh.bytes[at]! ^ 1
+    }],
+  ])('begins anew after a restart where %s', async (_why, meanwhile) => {
+    const { rig, members, fresh } = await degraded()
+    await pausedHalfway(rig, fresh)
+    await rig.stop()
+    let lowest = Infinity
+    fresh.holds = io => {
+      if (io.type === IoType.Write && io.offsetBlocks >= 2048) lowest = Math.min(lowest, io.offsetBlocks - 2048)
+      return false
+    }
+    const again = await Rig.start(members[0]!)
+    await meanwhile(again, members, fresh)
+    await again.plug(fresh)
+    await again.rebuilt()
+    expect(lowest).toBe(0)
+    expect(same(dataOf(fresh), dataOf(members[0]!))).toBe(true)
+    await again.stop()
+  })
+
+  it('begins anew after a target that left came back with its record', async () => {
+    const { rig, members, fresh } = await degraded()
+    await pausedHalfway(rig, fresh)
+    await rig.rpc('bdev_raid_remove_base_bdev', { name: 'fresh' })
+    expect(rig.raidInfo()).toMatchObject({ num_base_bdevs_operational: 1, num_base_bdevs_discovered: 1 })
+    await write(rig, 0, pattern(512, 78))
+    await rig.stop()
+    const again = await Rig.start(members[0]!, fresh)
+    await again.rebuilt()
+    expect(same(dataOf(fresh), dataOf(members[0]!))).toBe(true)
+    await again.stop()
+  })
+
+  it('ends with its target, and the array stays as it was', async () => {
+    const { rig, fresh, all } = await degraded()
+    fresh.fails = io => (io.type === IoType.Write && io.offsetBlocks > 3000 ? IoStatus.Failed : undefined)
+    await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'fresh' })
+    await rig.rebuilt()
+    expect(rig.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_operational: 1, base_bdevs_list: [{ name: 'd0' }, { name: null }] })
+    expect(rig.log.some(line => line.includes('the rebuild onto bdev "fresh" ended at block'))).toBe(true)
+    await using disk = await rig.host.open('Raid0')
+    expect(same(await disk.read(0, all.length), all)).toBe(true)
+    await disk.close()
+    await rig.stop()
+  })
+
+  it('keeps to its bandwidth', async () => {
+    const { rig, fresh } = await degraded()
+    await rig.rpc('bdev_raid_set_options', { process_max_bandwidth_mb_sec: 32 })
+    const startMs = rig.own.nowMs()
+    await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'fresh' })
+    await rig.until('the end', () => rig.raidInfo()!.process === undefined)
+    // 2 MiB, all but the last window of 32 KiB, at 32 MiB/s.
+    expect(rig.own.nowMs() - startMs).toBeGreaterThanOrEqual(61)
+    await rig.stop()
+  })
+})
+
+describe('a spare', () => {
+  it('takes the place of a member that fails, and is kept in the configuration until then', async () => {
+    const members = disks(2)
+    const rig = await Rig.start(...members, new Disk('spare', MEMBER_BLOCKS))
+    await rig.create('raid1', members)
+    await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'spare', spare: true })
+    const saved = { method: 'bdev_raid_add_base_bdev', params: { raid_bdev: 'Raid0', base_bdev: 'spare', spare: true } }
+    expect(rig.host.configJson()).toContainEqual(saved)
+    expect(() => rig.own.openBdev('spare', { write: true, onEvent: () => {} })).toThrow(/EPERM|claim/)
+    members[0]!.fails = io => (io.type === IoType.Write ? IoStatus.Failed : undefined)
+    await write(rig, 0, pattern(512, 1))
+    await rig.until('the rebuild', () => rig.raidInfo()!.num_base_bdevs_discovered === 2)
+    await rig.rebuilt()
+    expect(rig.raidInfo()).toMatchObject({ num_base_bdevs_discovered: 2, base_bdevs_list: [{ name: 'spare' }, { name: 'd1' }] })
+    expect(rig.host.configJson()).not.toContainEqual(saved)
+    await rig.stop()
+  })
+
+  it('is refused for an array without redundancy, and forgotten when it goes', async () => {
+    const rig = await Rig.start(...disks(2), new Disk('spare', MEMBER_BLOCKS))
+    await rig.create('raid0', disks(2), { name: 'Plain' })
+    expect(await failureOf(rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Plain', base_bdev: 'spare', spare: true }))).toMatchObject({ rpcCode: -22 })
+    await rig.rpc('bdev_raid_delete', { name: 'Plain' })
+    await rig.create('raid1', disks(2))
+    await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'spare', spare: true })
+    await rig.own.unregisterBdev('spare')
+    expect(rig.host.configJson().some(({ params }) => params?.['spare'] === true)).toBe(false)
+    await rig.stop()
+  })
+})
+
+describe('a record of progress', () => {
+  const binding = { raidUuid: '11111111-2222-4333-8444-555555555555', seqNumber: 7 }
+  const progress = { targetUuid: '99999999-2222-4333-8444-555555555555', offsetBlocks: 123_456 }
+  const record = (): Uint8Array => encodeRecord('rebuild', binding, encodeProgress(progress))
+
+  it('comes back as it was written, and only to its own array and number', () => {
+    expect(decodeProgress(decodeRecord('rebuild', binding, record()))).toEqual(progress)
+    expect(decodeRecord('rebuild', { ...binding, seqNumber: 8 }, record())).toBeUndefined()
+    expect(decodeRecord('rebuild', { ...binding, raidUuid: progress.targetUuid }, record())).toBeUndefined()
+  })
+
+  it('with any bit changed counts for nothing', () => {
+    for (let at = 0; at < RECORD_PLACES.rebuild.lengthBytes; at += at < 100 ? 1 : 37) {
+      const bytes = record()
+      bytes[at] = bytes[at]! ^ (1 << at % 8)
+      expect(decodeRecord('rebuild', binding, bytes)).toBeUndefined()
+    }
+  })
+})
