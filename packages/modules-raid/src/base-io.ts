@@ -34,8 +34,15 @@ function statusName(status: number): string {
   return Object.entries(IoStatus).find(([, value]) => value === status)?.[0] ?? String(status)
 }
 
-export function readBase(leg: DescChannel, buf: Uint8Array, off: number, offsetBlocks: number, numBlocks: number): Promise<void> {
-  return carryOut(leg, IoType.Read, cb => leg.readBlocks(buf, off, offsetBlocks, numBlocks, cb, null))
+/** Separate metadata beside the data. */
+export interface BaseMd {
+  readonly buf: Uint8Array
+  readonly off: number
+}
+
+export function readBase(leg: DescChannel, buf: Uint8Array, off: number, offsetBlocks: number, numBlocks: number, md?: BaseMd): Promise<void> {
+  if (md === undefined) return carryOut(leg, IoType.Read, cb => leg.readBlocks(buf, off, offsetBlocks, numBlocks, cb, null))
+  return carryOut(leg, IoType.Read, cb => leg.readBlocksWithMd(buf, off, md.buf, md.off, offsetBlocks, numBlocks, cb, null))
 }
 
 /** Reads without a buffer, for members that lend their memory: it is the answered I/O's, until that is freed. */
@@ -43,8 +50,9 @@ export function borrowBase(leg: DescChannel, offsetBlocks: number, numBlocks: nu
   return completed(leg, IoType.Read, cb => leg.readvBlocks([], 0, offsetBlocks, numBlocks, cb, null))
 }
 
-export function writeBase(leg: DescChannel, buf: Uint8Array, off: number, offsetBlocks: number, numBlocks: number): Promise<void> {
-  return carryOut(leg, IoType.Write, cb => leg.writeBlocks(buf, off, offsetBlocks, numBlocks, cb, null))
+export function writeBase(leg: DescChannel, buf: Uint8Array, off: number, offsetBlocks: number, numBlocks: number, md?: BaseMd): Promise<void> {
+  if (md === undefined) return carryOut(leg, IoType.Write, cb => leg.writeBlocks(buf, off, offsetBlocks, numBlocks, cb, null))
+  return carryOut(leg, IoType.Write, cb => leg.writeBlocksWithMd(buf, off, md.buf, md.off, offsetBlocks, numBlocks, cb, null))
 }
 
 /** Makes what was written last, where the member has a FLUSH. */

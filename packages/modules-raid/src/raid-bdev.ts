@@ -6,7 +6,7 @@ import type { RaidLevel } from './levels/level.js'
 import type { RaidChannel } from './raid-channel.js'
 import type { RaidIo } from './raid-io.js'
 import { destructRaid, failMembers } from './raid-leave.js'
-import { RaidMember } from './raid-member.js'
+import { NO_METADATA, RaidMember, type MemberFormat } from './raid-member.js'
 import type { RaidModule } from './raid-module.js'
 import { Repairs, type Rebuild } from './raid-process.js'
 import { NAME_BYTES, type Superblock } from './superblock.js'
@@ -65,7 +65,14 @@ export class RaidBdev {
   /** Members that are known to work, or expected to. */
   numOperational = 0
   stripSizeBlocks = 0
+  /** Of a block, with its metadata where that is interleaved; 0 until the first member is there. */
   blockSizeBytes = 0
+  /** Of a block's data. */
+  dataBlockSizeBytes = 0
+  /** Metadata and protection information of every member. */
+  format: MemberFormat = NO_METADATA
+  /** Separate metadata of a block; 0 = none. */
+  mdSizeBytes = 0
   device: IoDevice<RaidChannel> | null = null
   bdev: Bdev<RaidBdev> | null = null
   rebuild: Rebuild | null = null

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Members come: from `bdev_raid_create`, `bdev_raid_add_base_bdev`, or by their superblocks.
-import { BdevError } from '@bdevkit/module-sdk'
+import { BdevError, DifType } from '@bdevkit/module-sdk'
 import type { Bdev } from '@bdevkit/module-sdk'
 import type { RaidBdev } from './raid-bdev.js'
 import { RaidChannel } from './raid-channel.js'
 import { leave, memberEventsOf } from './raid-leave.js'
-import type { RaidMember } from './raid-member.js'
+import { formatOf, type RaidMember } from './raid-member.js'
 import { Rebuild } from './raid-process.js'
 import { loadProgress, saveProgress } from './record-io.js'
 import { EntryState, encodeSuperblock, type Superblock } from './superblock.js'
@@ -50,7 +50,7 @@ export function slotOfFormer(raid: RaidBdev, found: Superblock, bdev: Bdev): Rai
   const refuse = (code: 'EINVAL' | 'EBUSY' | 'EEXIST', why: string): never => {
     throw new BdevError(code, `${raid.who}: bdev "${bdev.name}" ${why}`)
   }
-  if (found.blockSizeBytes !== bdev.blockSizeBytes) refuse('EINVAL', `has blocks of ${bdev.blockSizeBytes} bytes, its superblock says ${found.blockSizeBytes}`)
+  if (found.blockSizeBytes !== bdev.dataBlockSizeBytes) refuse('EINVAL', `has blocks of ${bdev.dataBlockSizeBytes} bytes, its superblock says ${found.blockSizeBytes}`)
   const known = raid.superblock ?? refuse('EINVAL', 'has its superblock, but the array has none; delete what is on the bdev first')
   if (found.seqNumber > known.seqNumber) refuse('EBUSY', `has a newer superblock (${found.seqNumber}) than the array (${known.seqNumber})`)
   const entry = known.entries.find(({ uuid }) => uuid === bdev.uuid) ?? refuse('EINVAL', 'is none of its members any more')
@@ -70,9 +70,22 @@ export function slotOfFormer(raid: RaidBdev, found: Superblock, bdev: Bdev): Rai
 
 /** The first member gives the shape, the others have it. @throws BdevError EINVAL. */
 function checkShape(raid: RaidBdev, bdev: Bdev): void {
-  if (raid.blockSizeBytes === 0) raid.blockSizeBytes = bdev.blockSizeBytes
-  else if (raid.blockSizeBytes !== bdev.blockSizeBytes) {
+  const format = formatOf(bdev)
+  if (format.difType !== DifType.Disable && !raid.level.difSupported) {
+    throw new BdevError('EINVAL', `${raid.who}: bdev "${bdev.name}" has protection information, which ${raid.level.name} does not take; use raid0`)
+  }
+  if (format.difType !== DifType.Disable && raid.superblockEnabled) {
+    throw new BdevError('EINVAL', `${raid.who}: bdev "${bdev.name}" has protection information, beside which there is no superblock; leave "superblock" out`)
+  }
+  if (raid.blockSizeBytes === 0) {
+    raid.blockSizeBytes = bdev.blockSizeBytes
+    raid.dataBlockSizeBytes = bdev.dataBlockSizeBytes
+    raid.format = format
+    raid.mdSizeBytes = format.mdInterleave ? 0 : format.mdSizeBytes
+  } else if (raid.blockSizeBytes !== bdev.blockSizeBytes) {
     throw new BdevError('EINVAL', `${raid.who}: bdev "${bdev.name}" has blocks of ${bdev.blockSizeBytes} bytes, the others of ${raid.blockSizeBytes}; all must be alike`)
+  } else if (JSON.stringify(format) !== JSON.stringify(raid.format)) {
+    throw new BdevError('EINVAL', `${raid.who}: bdev "${bdev.name}" has metadata ${JSON.stringify(format)}, the others ${JSON.stringify(raid.format)}`)
   }
 }
 
@@ -90,9 +103,9 @@ async function admitMember(raid: RaidBdev, member: RaidMember): Promise<void> {
 async function goOnline(raid: RaidBdev): Promise<void> {
   const { host, level } = raid
   const failed: number[] = []
-  raid.stripSizeBlocks = (raid.stripSizeKb * 1024) / raid.blockSizeBytes
+  raid.stripSizeBlocks = (raid.stripSizeKb * 1024) / raid.dataBlockSizeBytes
   if (level.striped && !(Number.isInteger(raid.stripSizeBlocks) && raid.stripSizeBlocks > 0)) {
-    throw new BdevError('EINVAL', `${raid.who}: a strip of ${raid.stripSizeKb} KiB is no whole number of ${raid.blockSizeBytes}-byte blocks; make it larger`)
+    throw new BdevError('EINVAL', `${raid.who}: a strip of ${raid.stripSizeKb} KiB is no whole number of ${raid.dataBlockSizeBytes}-byte blocks; make it larger`)
   }
   const layout = level.layout(raid.members, raid.stripSizeBlocks)
   if (raid.superblockEnabled) {
@@ -119,6 +132,7 @@ async function goOnline(raid: RaidBdev): Promise<void> {
       ctx: raid,
       fn: raid.fn,
       productName: 'Raid Volume',
+      ...raid.format,
       blockSizeBytes: raid.blockSizeBytes,
       numBlocks: layout.numBlocks,
       writeCache: present.some(({ desc }) => desc!.bdev.writeCache),
@@ -126,7 +140,7 @@ async function goOnline(raid: RaidBdev): Promise<void> {
       splitOnOptimalIoBoundary: layout.splitBoundaryBlocks > 0,
       writeUnitSizeBlocks: layout.writeUnitBlocks,
       splitOnWriteUnit: layout.writeUnitBlocks > 1,
-      lendsReadBuffers: raid.maxMissing === 0 && present.every(({ desc }) => desc!.bdev.lendsReadBuffers),
+      lendsReadBuffers: raid.maxMissing === 0 && raid.format.difType === DifType.Disable && present.every(({ desc }) => desc!.bdev.lendsReadBuffers),
     })
   } catch (thrown) {
     raid.state = 'configuring'
@@ -160,7 +174,7 @@ function newSuperblock(raid: RaidBdev, raidSizeBlocks: number): Superblock {
     uuid: raid.uuid,
     name: raid.name,
     raidSizeBlocks,
-    blockSizeBytes: raid.blockSizeBytes,
+    blockSizeBytes: raid.dataBlockSizeBytes,
     level: raid.level.number,
     stripSizeBlocks: raid.stripSizeBlocks,
     state: 0,
@@ -173,8 +187,8 @@ function newSuperblock(raid: RaidBdev, raidSizeBlocks: number): Superblock {
 }
 
 function checkSuperblock(raid: RaidBdev, superblock: Superblock, numBlocks: number): void {
-  if (superblock.blockSizeBytes !== raid.blockSizeBytes) {
-    throw new BdevError('EINVAL', `${raid.who}: its superblock says blocks of ${superblock.blockSizeBytes} bytes, its members have ${raid.blockSizeBytes}`)
+  if (superblock.blockSizeBytes !== raid.dataBlockSizeBytes) {
+    throw new BdevError('EINVAL', `${raid.who}: its superblock says blocks of ${superblock.blockSizeBytes} bytes, its members have ${raid.dataBlockSizeBytes}`)
   }
   if (superblock.raidSizeBlocks !== numBlocks) {
     throw new BdevError('EINVAL', `${raid.who}: its superblock says ${superblock.raidSizeBlocks} blocks, its members make ${numBlocks}`)

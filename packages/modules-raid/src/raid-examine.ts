@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Arrays are found by what is on their members, in whatever order these appear.
+import { DifType } from '@bdevkit/module-sdk'
 import type { Bdev } from '@bdevkit/module-sdk'
 import { configureMember, slotOfFormer } from './raid-configure.js'
 import { RaidBdev } from './raid-bdev.js'
@@ -11,17 +12,20 @@ import { loadSuperblock } from './superblock-io.js'
 /** A bdev has appeared: it is taken by the array that waits for it, or that it says it belongs to. */
 export async function examineRaid(module: RaidModule, bdev: Bdev): Promise<void> {
   if (module.memberOf(bdev) !== undefined) return
-  const { host } = module
+  // As in SPDK: what has protection information has no superblock.
+  const found = bdev.difType === DifType.Disable ? await superblockOn(module, bdev) : undefined
+  if (found === undefined) await offerByName(module, bdev)
+  else await module.oneByOne(() => offerBySuperblock(module, bdev, found))
+}
+
+async function superblockOn({ host }: RaidModule, bdev: Bdev): Promise<Superblock | undefined> {
   const desc = host.openBdev(bdev.name, { onEvent: () => {} })
-  let found: Superblock | undefined
   try {
     const loaded = await loadSuperblock(host, desc)
-    if ('superblock' in loaded) found = loaded.superblock
+    return 'superblock' in loaded ? loaded.superblock : undefined
   } finally {
     desc.close()
   }
-  if (found === undefined) await offerByName(module, bdev)
-  else await module.oneByOne(() => offerBySuperblock(module, bdev, found))
 }
 
 /** Without a superblock: an array that was told its name, and waits. */
@@ -98,14 +102,7 @@ async function offerOthers(module: RaidModule, raid: RaidBdev): Promise<void> {
   for (const { uuid } of raid.superblock?.entries ?? []) {
     const bdev = host.bdevByName(uuid)
     if (bdev === undefined || module.memberOf(bdev) !== undefined || bdev.claimType !== 0 || raid.rebuild !== null) continue
-    const desc = host.openBdev(bdev.name, { onEvent: () => {} })
-    let found: Superblock | undefined
-    try {
-      const loaded = await loadSuperblock(host, desc)
-      if ('superblock' in loaded) found = loaded.superblock
-    } finally {
-      desc.close()
-    }
+    const found = await superblockOn(module, bdev)
     if (found !== undefined && found.uuid === raid.uuid) await offer(raid, bdev, found)
   }
 }

@@ -23,6 +23,8 @@ export class RaidIo {
   failed: number[] | null = null
   /** What the level keeps. */
   ctx: any = null
+  /** The member that it goes to, where it may have to wait. */
+  leg: DescChannel | null = null
   readonly wait: IoWaitEntry<BdevIo<RaidIo>> = { fn: sendAll, arg: null as unknown as BdevIo<RaidIo> }
 }
 

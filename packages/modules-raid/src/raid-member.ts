@@ -1,7 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BdevError, BdevEventType, ClaimType } from '@bdevkit/module-sdk'
-import type { Bdev, BdevDesc, BdevEvent, BdevHost, DescChannel } from '@bdevkit/module-sdk'
+import { BdevError, BdevEventType, ClaimType, DifPiFormat, DifType } from '@bdevkit/module-sdk'
+import type { Bdev, BdevDesc, BdevEvent, BdevGeometry, BdevHost, DescChannel } from '@bdevkit/module-sdk'
 import { DATA_OFFSET_BYTES_MIN } from './superblock.js'
+
+/** What all members have alike beside their block size. */
+export type MemberFormat = Required<Pick<BdevGeometry, 'mdSizeBytes' | 'mdInterleave' | 'difType' | 'difIsHeadOfMd' | 'difPiFormat' | 'difCheckFlags'>>
+
+/** No metadata. */
+export const NO_METADATA: MemberFormat = {
+  mdSizeBytes: 0, mdInterleave: false, difType: DifType.Disable, difIsHeadOfMd: false, difPiFormat: DifPiFormat.Guard16, difCheckFlags: 0,
+}
+
+/** The format of a bdev. */
+export function formatOf({ mdSizeBytes, mdInterleave, difType, difIsHeadOfMd, difPiFormat, difCheckFlags }: Bdev): MemberFormat {
+  return { mdSizeBytes, mdInterleave, difType, difIsHeadOfMd, difPiFormat, difCheckFlags }
+}
 
 /** One slot of an array, and the bdev in it where there is one (`struct raid_base_bdev_info`). */
 export class RaidMember {
@@ -68,7 +81,7 @@ export class RaidMember {
   /** Places the data on the bdev. @throws BdevError EINVAL it is too small. */
   place(bdev: Bdev, superblock: boolean, who: string, warn: (message: string) => void): void {
     if (superblock) {
-      const wanted = this.dataOffsetBlocks === 0 ? DATA_OFFSET_BYTES_MIN / bdev.blockSizeBytes : this.dataOffsetBlocks
+      const wanted = this.dataOffsetBlocks === 0 ? DATA_OFFSET_BYTES_MIN / bdev.dataBlockSizeBytes : this.dataOffsetBlocks
       const boundary = bdev.optimalIoBoundaryBlocks
       const best = boundary === 0 ? wanted : Math.ceil(wanted / boundary) * boundary
       if (this.dataOffsetBlocks !== 0 && best !== wanted) warn(`${who}: the data of bdev "${bdev.name}" begins at block ${wanted}; ${best} would fit its boundaries`)

@@ -2,7 +2,7 @@
 // What goes on in the background: a member is rebuilt, and single ranges are repaired.
 import { BdevError, PollerRc } from '@bdevkit/module-sdk'
 import type { BdevIo, DescChannel, DmaBuffer, Iov, JsonObject, Poller } from '@bdevkit/module-sdk'
-import { borrowBase, flushBase, readBase, writeBase } from './base-io.js'
+import { borrowBase, flushBase, readBase, writeBase, type BaseMd } from './base-io.js'
 import type { RaidBdev } from './raid-bdev.js'
 import { rebuildDone } from './raid-configure.js'
 import type { RaidMember } from './raid-member.js'
@@ -15,10 +15,15 @@ const SAVE_PROGRESS_MS = 1000
 /** Ranges that wait for their repair, at most: beyond, the next read that fails asks again. */
 const REPAIRS_MAX = 64
 
+/** Buffers of metadata are counted from here. */
+const MD_BUFFERS = 256
+
 /** A range of a member's data, in memory: the member's own, or a buffer. */
 interface Piece {
   readonly buf: Uint8Array
   readonly off: number
+  /** Separate metadata, where the array has it. */
+  readonly md?: BaseMd
   /** What lends it, to be freed. */
   readonly lender: BdevIo | null
 }
@@ -67,23 +72,31 @@ export class RebuildJob {
     const results = await Promise.allSettled(sources.map((source, i) => this.#read(source, offsetBlocks, numBlocks, i + 1)))
     const pieces = results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
     const failed = results.find(result => result.status === 'rejected')
-    if (failed === undefined) {
-      const lengthBytes = numBlocks * this.raid.blockSizeBytes
-      for (const [i, { buf, off }] of pieces.entries()) Object.assign(this.#iovs[i], { buf, off, len: lengthBytes })
-      const { buf, off } = this.#buffer(0, lengthBytes)
-      this.raid.host.accel.xorInto(buf, off, this.#iovs, pieces.length, lengthBytes)
-      this.#piece = { buf, off, lender: null }
-    }
+    if (failed === undefined) this.#piece = this.#xor(pieces, numBlocks)
     for (const { lender } of pieces) lender?.free()
     if (failed !== undefined) throw failed.reason
+  }
+
+  #xor(pieces: readonly Piece[], numBlocks: number): Piece {
+    const { accel } = this.raid.host
+    const lengthBytes = numBlocks * this.raid.blockSizeBytes
+    for (const [i, { buf, off }] of pieces.entries()) Object.assign(this.#iovs[i], { buf, off, len: lengthBytes })
+    const into = this.#buffer(0, lengthBytes)
+    accel.xorInto(into.buf, into.off, this.#iovs, pieces.length, lengthBytes)
+    const mdBytes = numBlocks * this.raid.mdSizeBytes
+    if (mdBytes === 0) return { buf: into.buf, off: into.off, lender: null }
+    for (const [i, { md }] of pieces.entries()) Object.assign(this.#iovs[i], { ...md, len: mdBytes })
+    const intoMd = this.#buffer(MD_BUFFERS, mdBytes)
+    accel.xorInto(intoMd.buf, intoMd.off, this.#iovs, pieces.length, mdBytes)
+    return { buf: into.buf, off: into.off, md: intoMd, lender: null }
   }
 
   /** Writes what was read to a range of the target's data. @throws BdevError EIO. */
   async writeTarget(offsetBlocks: number, numBlocks: number): Promise<void> {
     const { leg, dataOffsetBlocks, name } = this.target
     if (leg === null) throw new BdevError('ENODEV', `${this.raid.who}: bdev "${name}" is gone`)
-    const { buf, off } = this.#piece!
-    await writeBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks)
+    const { buf, off, md } = this.#piece!
+    await writeBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks, md)
   }
 
   /** Makes what was written to the target last. @throws BdevError EIO. */
@@ -114,15 +127,16 @@ export class RebuildJob {
   /** A member that lends its memory is not copied. */
   async #read(source: { leg: DescChannel; dataOffsetBlocks: number }, offsetBlocks: number, numBlocks: number, index: number): Promise<Piece> {
     const { leg, dataOffsetBlocks } = source
-    if (leg.bdev.lendsReadBuffers) {
+    if (leg.bdev.lendsReadBuffers && this.raid.mdSizeBytes === 0) {
       const lender = await borrowBase(leg, dataOffsetBlocks + offsetBlocks, numBlocks)
       const { buf, off, len } = lender.iovs[0]
       if (lender.iovCnt === 1 && len === numBlocks * leg.bdev.blockSizeBytes) return { buf, off, lender }
       lender.free()
     }
     const { buf, off } = this.#buffer(index, numBlocks * this.raid.blockSizeBytes)
-    await readBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks)
-    return { buf, off, lender: null }
+    const md = this.raid.mdSizeBytes === 0 ? undefined : this.#buffer(MD_BUFFERS + index, numBlocks * this.raid.mdSizeBytes)
+    await readBase(leg, buf, off, dataOffsetBlocks + offsetBlocks, numBlocks, md)
+    return { buf, off, lender: null, ...(md !== undefined && { md }) }
   }
 
   /** A buffer for the member with that index, as large as it has to be. */
@@ -277,7 +291,7 @@ export class Rebuild {
   /** Whole units of the level, one at least. */
   #windowBlocks(): number {
     const { raid } = this
-    const wanted = Math.ceil((raid.module.options.process_window_size_kb * 1024) / raid.blockSizeBytes)
+    const wanted = Math.ceil((raid.module.options.process_window_size_kb * 1024) / raid.dataBlockSizeBytes)
     const unit = raid.level.rebuildUnitBlocks!(raid.members.length, raid.stripSizeBlocks)
     return Math.max(1, Math.floor(wanted / unit)) * unit
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Superblocks on members: control plane.
-import type { BdevDesc, BdevHost, DescChannel } from '@bdevkit/module-sdk'
+import type { Bdev, BdevDesc, BdevHost, DescChannel } from '@bdevkit/module-sdk'
 import { flushBase, writeBase } from './base-io.js'
 import { hasSignature, parseSuperblock, SUPERBLOCK_HEADER_BYTES, type Superblock, type SuperblockResult } from './superblock.js'
 
@@ -10,14 +10,21 @@ import { hasSignature, parseSuperblock, SUPERBLOCK_HEADER_BYTES, type Superblock
  */
 export async function loadSuperblock(host: BdevHost, desc: BdevDesc): Promise<SuperblockResult> {
   const { bdev } = desc
-  const blocksOf = (bytes: number): number => Math.ceil(bytes / bdev.blockSizeBytes)
+  const blocksOf = (bytes: number): number => Math.ceil(bytes / bdev.dataBlockSizeBytes)
   if (blocksOf(SUPERBLOCK_HEADER_BYTES) > bdev.numBlocks) return { why: 'no room' }
-  const first = await host.readBlocks(desc, 0, blocksOf(SUPERBLOCK_HEADER_BYTES))
+  const first = withoutMetadata(bdev, await host.readBlocks(desc, 0, blocksOf(SUPERBLOCK_HEADER_BYTES)))
   const result = parseSuperblock(first)
   if (!('needBytes' in result)) return announced(host, bdev.name, first, result)
   if (blocksOf(result.needBytes) > bdev.numBlocks) return announced(host, bdev.name, first, { why: `length ${result.needBytes} on ${bdev.numBlocks} blocks` })
-  const all = await host.readBlocks(desc, 0, blocksOf(result.needBytes))
+  const all = withoutMetadata(bdev, await host.readBlocks(desc, 0, blocksOf(result.needBytes)))
   return announced(host, bdev.name, all, parseSuperblock(all))
+}
+
+/** The superblock is in the data of the blocks, one after the other. */
+function withoutMetadata({ blockSizeBytes, dataBlockSizeBytes }: Bdev, bytes: Uint8Array): Uint8Array {
+  if (blockSizeBytes === dataBlockSizeBytes) return bytes
+  const blocks = Array.from({ length: bytes.length / blockSizeBytes }, (_, i) => bytes.subarray(i * blockSizeBytes, i * blockSizeBytes + dataBlockSizeBytes))
+  return Buffer.concat(blocks)
 }
 
 /** What is nearly a superblock is worth a word. */
@@ -34,10 +41,10 @@ function announced(host: BdevHost, name: string, bytes: Uint8Array, result: Supe
  * @throws BdevError EIO.
  */
 export async function writeSuperblock(leg: DescChannel, bytes: Uint8Array): Promise<void> {
-  const { blockSizeBytes } = leg.bdev
-  const numBlocks = Math.ceil(bytes.length / blockSizeBytes)
+  const { blockSizeBytes, dataBlockSizeBytes } = leg.bdev
+  const numBlocks = Math.ceil(bytes.length / dataBlockSizeBytes)
   const buf = new Uint8Array(numBlocks * blockSizeBytes)
-  buf.set(bytes)
+  for (let i = 0; i < numBlocks; i++) buf.set(bytes.subarray(i * dataBlockSizeBytes, (i + 1) * dataBlockSizeBytes), i * blockSizeBytes)
   await writeBase(leg, buf, 0, 0, numBlocks)
   await flushBase(leg)
 }

@@ -152,7 +152,7 @@ describe('a rebuild', () => {
   })
 
   it('keeps to its bandwidth', async () => {
-    const { rig, fresh } = await degraded()
+    const { rig } = await degraded()
     await rig.rpc('bdev_raid_set_options', { process_max_bandwidth_mb_sec: 32 })
     const startMs = rig.own.nowMs()
     await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'fresh' })

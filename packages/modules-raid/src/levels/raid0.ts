@@ -2,6 +2,7 @@
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { RaidLevel } from './level.js'
+import { reftagRemap, submitRemapped } from './raid0-dif.js'
 
 /** Strips in turn on each member: no redundancy. SPDK's `raid0.c`. */
 export const raid0: RaidLevel = {
@@ -25,6 +26,10 @@ export const raid0: RaidLevel = {
     return { numBlocks: used * members.length, splitBoundaryBlocks: members.length > 1 ? stripSizeBlocks : 0, writeUnitBlocks: 1 }
   },
 
+  createChannel(ch) {
+    return reftagRemap(ch.raid)
+  },
+
   // One strip, or one member: the framework has split it.
   submitRw(ch, io) {
     const { stripBlocks, numMembers } = ch
@@ -36,7 +41,9 @@ export const raid0: RaidLevel = {
       io.complete(IoStatus.Failed)
       return
     }
-    io.forward(leg, ch.dataOffsets[slot] + ((strip - slot) / numMembers) * stripBlocks + inStrip - io.offsetBlocks)
+    const memberBlock = ch.dataOffsets[slot] + ((strip - slot) / numMembers) * stripBlocks + inStrip
+    if (ch.ctx !== null) submitRemapped(ch, io, leg, memberBlock)
+    else io.forward(leg, memberBlock - io.offsetBlocks)
   },
 
   memberRange(ch, io, slot, out) {

@@ -56,7 +56,9 @@ function sendWrites(io: BdevIo<RaidIo>): void {
       continue
     }
     const offsetBlocks = io.offsetBlocks + ch.dataOffsets[own.next]
-    const rc = leg.writevBlocks(io.iovs, io.iovCnt, offsetBlocks, io.numBlocks, legDone, io)
+    const rc = io.mdBuf === null
+      ? leg.writevBlocks(io.iovs, io.iovCnt, offsetBlocks, io.numBlocks, legDone, io)
+      : leg.writevBlocksWithMd(io.iovs, io.iovCnt, io.mdBuf, io.mdOff, offsetBlocks, io.numBlocks, legDone, io)
     if (!legSent(io, leg, rc)) return
   }
   allSent(io)

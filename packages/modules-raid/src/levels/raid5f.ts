@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { BdevIo } from '@bdevkit/module-sdk'
+import type { BdevIo, DescChannel } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import { allSent, legDone, legSent, startAll, type RaidIo } from '../raid-io.js'
 import type { RaidLevel } from './level.js'
@@ -32,7 +32,8 @@ export const raid5f: RaidLevel = {
   },
 
   createChannel(ch) {
-    return new StripePool(ch.raid.host, ch.numMembers, ch.stripBlocks * ch.raid.blockSizeBytes)
+    const { host, blockSizeBytes, mdSizeBytes } = ch.raid
+    return new StripePool(host, ch.numMembers, ch.stripBlocks * blockSizeBytes, ch.stripBlocks * mdSizeBytes)
   },
 
   destroyChannel(ch) {
@@ -132,7 +133,11 @@ function sendReads(io: BdevIo<RaidIo>): void {
     else if (leg === null) own.status = IoStatus.Failed
     else {
       const { buf, off } = stripe.bufferOf(slot)
-      const rc = leg.readBlocks(buf, off, ch.dataOffsets[slot] + stripe.offsetBlocks, io.numBlocks, reconstructRead, io)
+      const { md } = stripe.chunks[slot]
+      const offsetBlocks = ch.dataOffsets[slot] + stripe.offsetBlocks
+      const rc = io.mdBuf === null
+        ? leg.readBlocks(buf, off, offsetBlocks, io.numBlocks, reconstructRead, io)
+        : leg.readBlocksWithMd(buf, off, md!.buf, md!.off, offsetBlocks, io.numBlocks, reconstructRead, io)
       if (!legSent(io, leg, rc)) return
     }
   }
@@ -153,6 +158,7 @@ function reconstructDone(io: BdevIo<RaidIo>): void {
   const stripe = own.ctx as Stripe
   if (own.status === IoStatus.Success) {
     stripe.xorToIovs(io.iovs, io.iovCnt, own.slot, io.numBlocks * io.bdev.blockSizeBytes)
+    if (io.mdBuf !== null) stripe.xorMdTo(io.mdBuf, io.mdOff, own.slot, io.numBlocks * ch.raid.mdSizeBytes)
     if (ch.readLegs[own.slot] !== null) ch.raid.repairLater(own.slot, io.offsetBlocks, io.numBlocks)
   }
   stripe.release()
@@ -174,7 +180,10 @@ function write(ch: RaidChannel, io: BdevIo<RaidIo>): void {
   const parity = paritySlot(index, ch.numMembers)
   stripe.offsetBlocks = index * ch.stripBlocks
   stripe.cut(io.iovs, io.iovCnt, parity)
-  if (ch.writeLegs[parity] !== null) stripe.computeParity(parity)
+  if (ch.writeLegs[parity] !== null) {
+    stripe.computeParity()
+    if (io.mdBuf !== null) stripe.computeMdParity(io.mdBuf, io.mdOff)
+  }
   io.ctx.ctx = stripe
   startAll(ch, io, sendStrips)
 }
@@ -193,11 +202,21 @@ function sendStrips(io: BdevIo<RaidIo>): void {
     }
     const chunk = stripe.chunks[slot]
     const offsetBlocks = ch.dataOffsets[slot] + stripe.offsetBlocks
-    const rc = leg.writevBlocks(chunk.iovs, chunk.count, offsetBlocks, ch.stripBlocks, stripWritten, io)
+    const rc = io.mdBuf === null
+      ? leg.writevBlocks(chunk.iovs, chunk.count, offsetBlocks, ch.stripBlocks, stripWritten, io)
+      : writeWithMd(leg, io, stripe, slot, offsetBlocks)
     if (!legSent(io, leg, rc)) return
   }
   if (own.left === 1) stripe.release()
   allSent(io)
+}
+
+function writeWithMd(leg: DescChannel, io: BdevIo<RaidIo>, stripe: Stripe, slot: number, offsetBlocks: number): number {
+  const { iovs, count, md } = stripe.chunks[slot]
+  const own = slot === stripe.parity
+  const mdBuf = own ? md!.buf : io.mdBuf
+  const mdOff = own ? md!.off : io.mdOff + stripe.mdOffset(slot)
+  return leg.writevBlocksWithMd(iovs, count, mdBuf, mdOff, offsetBlocks, io.ctx.ch.stripBlocks, stripWritten, io)
 }
 
 function stripWritten(child: BdevIo, success: boolean, io: BdevIo<RaidIo>): void {

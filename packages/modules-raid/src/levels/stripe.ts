@@ -14,6 +14,8 @@ export interface Chunk {
   count: number
   /** Memory of its own, for parity and for what is read to reconstruct; made when it is needed. */
   buffer: DmaBuffer | null
+  /** The same for separate metadata; `null` without. */
+  md: DmaBuffer | null
 }
 
 /** One stripe under way: a write, or the reconstruction of what a member cannot give. Pooled. */
@@ -24,11 +26,13 @@ export class Stripe {
   readonly sources: Iov[]
   /** First block on the members, counted from their data. */
   offsetBlocks = 0
+  /** The member that has the parity of a write. */
+  parity = 0
 
   constructor(pool: StripePool) {
     this.pool = pool
     this.sources = pool.host.allocIovs(pool.numMembers)
-    for (let i = 0; i < pool.numMembers; i++) this.chunks.push({ iovs: pool.host.allocIovs(4), count: 0, buffer: null })
+    for (let i = 0; i < pool.numMembers; i++) this.chunks.push({ iovs: pool.host.allocIovs(4), count: 0, buffer: null, md: null })
   }
 
   /** The buffer of a member. */
@@ -38,6 +42,7 @@ export class Stripe {
 
   /** Cuts a stripe of user data into the strips of all members but the one with the parity. */
   cut(iovs: readonly Iov[], iovCnt: number, parity: number): void {
+    this.parity = parity
     let at = 0
     let inIov = 0
     for (let slot = 0; slot < this.chunks.length; slot++) {
@@ -70,8 +75,22 @@ export class Stripe {
     iov.len = this.pool.stripBytes
   }
 
+  /** Where the metadata of a data member's strip begins in that of the whole stripe, in bytes. */
+  mdOffset(slot: number): number {
+    return (slot < this.parity ? slot : slot - 1) * this.pool.stripMdBytes
+  }
+
+  /** The parity of the separate metadata of a stripe. */
+  computeMdParity(mdBuf: Uint8Array, mdOff: number): void {
+    const { host, stripMdBytes } = this.pool
+    const { buf, off } = this.chunks[this.parity].md!
+    host.accel.copy(buf, off, mdBuf, mdOff, stripMdBytes)
+    for (let i = 1; i < this.chunks.length - 1; i++) host.accel.xor(buf, off, mdBuf, mdOff + i * stripMdBytes, stripMdBytes)
+  }
+
   /** The parity of what `cut` has cut. */
-  computeParity(parity: number): void {
+  computeParity(): void {
+    const { parity } = this
     const { accel } = this.pool.host
     const { buf, off } = this.bufferOf(parity)
     let plain = true
@@ -121,6 +140,19 @@ export class Stripe {
     accel.copyToIovs(iovs, iovCnt, buf, off, lengthBytes)
   }
 
+  /** As `xorToIovs`, for separate metadata. */
+  xorMdTo(mdBuf: Uint8Array, mdOff: number, missing: number, lengthBytes: number): void {
+    const { accel } = this.pool.host
+    let first = true
+    for (let slot = 0; slot < this.chunks.length; slot++) {
+      if (slot === missing) continue
+      const { buf, off } = this.chunks[slot].md!
+      if (first) accel.copy(mdBuf, mdOff, buf, off, lengthBytes)
+      else accel.xor(mdBuf, mdOff, buf, off, lengthBytes)
+      first = false
+    }
+  }
+
   /** Gives it back to its pool. */
   release(): void {
     this.pool.give(this)
@@ -137,14 +169,17 @@ export class StripePool {
   readonly host: BdevHost
   readonly numMembers: number
   readonly stripBytes: number
+  /** Separate metadata of a strip; 0 = none. */
+  readonly stripMdBytes: number
   readonly #free: Stripe[] = []
   readonly #max: number
   #made = 0
 
-  constructor(host: BdevHost, numMembers: number, stripBytes: number) {
+  constructor(host: BdevHost, numMembers: number, stripBytes: number, stripMdBytes: number) {
     this.host = host
     this.numMembers = numMembers
     this.stripBytes = stripBytes
+    this.stripMdBytes = stripMdBytes
     this.#max = Math.min(STRIPES_MAX, Math.max(2, Math.floor(STRIPES_BYTES / (numMembers * stripBytes))))
   }
 
@@ -170,7 +205,8 @@ export class StripePool {
     const stripe = new Stripe(this)
     for (const chunk of stripe.chunks) {
       chunk.buffer = this.host.dma.alloc(this.stripBytes, 4096) ?? null
-      if (chunk.buffer === null) {
+      if (this.stripMdBytes > 0) chunk.md = this.host.dma.alloc(this.stripMdBytes) ?? null
+      if (chunk.buffer === null || (this.stripMdBytes > 0 && chunk.md === null)) {
         this.#freeBuffers(stripe)
         return null
       }
@@ -182,7 +218,9 @@ export class StripePool {
   #freeBuffers(stripe: Stripe): void {
     for (const chunk of stripe.chunks) {
       if (chunk.buffer !== null) this.host.dma.free(chunk.buffer)
+      if (chunk.md !== null) this.host.dma.free(chunk.md)
       chunk.buffer = null
+      chunk.md = null
     }
   }
 }
