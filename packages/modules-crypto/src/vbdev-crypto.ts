@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
+import { BdevError, ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import type {
   BdevFnTable, BdevHost, BdevIo, BdevSpec, CryptoChannel, CryptoKey, DescChannel, DmaBuffer, IoDevice, IoWaitEntry, VbdevBase,
 } from '@bdevkit/module-sdk'
@@ -78,12 +78,21 @@ const cryptoFn: BdevFnTable<Crypto, CryptoThread, CryptoIo> = {
   },
 }
 
+/** Metadata is not for crypto: a separate one is left alone, an interleaved one is encrypted with its block, as in SPDK. */
+const NO_METADATA = { mdSizeBytes: 0, mdInterleave: false, difType: 0, difIsHeadOfMd: false } as const
+
 /**
  * The bdev `name` on `base`: of the same size and shape. It never lends: what lies on the base is encrypted.
- * @throws BdevError EINVAL the base's blocks cannot be encrypted with that key.
+ * @throws BdevError EINVAL the base's blocks cannot be encrypted with that key; ENOTSUP the base has protection information.
  */
 export function cryptoAttach(host: BdevHost, base: VbdevBase, name: string, key: CryptoKey): BdevSpec<Crypto> {
   key.channel(base.bdev.blockSizeBytes)
+  if (base.bdev.difType !== 0) {
+    throw new BdevError(
+      'ENOTSUP',
+      `crypto bdev "${name}": base bdev "${base.bdev.name}" has protection information, which encrypted data does not fit; make the base without`,
+    )
+  }
   const device: IoDevice<CryptoThread> = host.registerIoDevice({
     name,
     createChannel() {
@@ -99,7 +108,7 @@ export function cryptoAttach(host: BdevHost, base: VbdevBase, name: string, key:
   // A WRITE is encrypted into one buffer of the pool; whole units of writing stay together.
   const { blockSizeBytes, writeUnitSizeBlocks: unit } = base.bdev
   const maxRwSizeBlocks = Math.max(1, Math.floor(host.iobuf.largeBufBytes / blockSizeBytes / unit)) * unit
-  return Object.assign(base.geometry(), { maxRwSizeBlocks, name, ctx: crypto, fn: cryptoFn, productName: 'crypto' })
+  return Object.assign(base.geometry(), NO_METADATA, { maxRwSizeBlocks, name, ctx: crypto, fn: cryptoFn, productName: 'crypto' })
 }
 
 /** The reader's buffers hold what the base keeps. */

@@ -170,6 +170,15 @@ describe('control plane', () => {
     await odd.stop()
   })
 
+  it('shows no metadata, and refuses a base with protection information', async () => {
+    rig.addBase('Md0', { mdSizeBytes: 16 })
+    await rig.create({ base_bdev_name: 'Md0' })
+    expect(rig.host.bdevByName('Crypto0')).toMatchObject({ mdSizeBytes: 0, mdInterleave: false, difType: 0 })
+    expect((await rig.write(1, block(4))).status).toBe(Success)
+    rig.addBase('Dif0', { mdSizeBytes: 8, difType: 1 })
+    await expect(rig.create({ name: 'Crypto1', base_bdev_name: 'Dif0' })).rejects.toMatchObject({ code: 'ENOTSUP' })
+  })
+
   it('holds its key until it is deleted, while its base is away, too', async () => {
     await rig.create({ base_bdev_name: 'Later' })
     const busy = { code: 'EBUSY', message: expect.stringContaining('crypto bdev "Crypto0"') }

@@ -262,7 +262,8 @@ function corruptRead(io: BdevIo<ErrorIo>): void {
     const copy = new Uint8Array(lengthBytes)
     channel!.disk.host.accel.copyFromIovs(copy, 0, io.iovs, io.iovCnt, lengthBytes)
     copy[at] ^= corruptValue
-    io.lend(copy, 0, lengthBytes)
+    if (io.mdBuf === null) io.lend(copy, 0, lengthBytes)
+    else io.lend(copy, 0, lengthBytes, io.mdBuf, io.mdOff)
     return
   }
   for (let i = 0; i < io.iovCnt; i++) {
@@ -291,12 +292,19 @@ function sendCopy(io: BdevIo<ErrorIo>): void {
   const { copy, channel } = io.ctx
   const { base } = channel!
   let rc: number
-  do rc = base.writeBlocks(copy!.buf, copy!.off, io.offsetBlocks, io.numBlocks, copyWritten, io)
+  do rc = writeCopy(base, copy!, io)
   while (rc === -ERRNO.ENOMEM && base.queueIoWait({ fn: sendCopy, arg: io }) !== 0)
   if (rc === 0 || rc === -ERRNO.ENOMEM) return
   channel!.inFlight--
   freeCopy(io)
   io.completeAio(rc)
+}
+
+/** Only the data is a copy; separate metadata goes along as it is. */
+function writeCopy(base: DescChannel, { buf, off }: DmaBuffer, io: BdevIo<ErrorIo>): number {
+  const { mdBuf, mdOff, offsetBlocks, numBlocks } = io
+  if (mdBuf === null) return base.writeBlocks(buf, off, offsetBlocks, numBlocks, copyWritten, io)
+  return base.writeBlocksWithMd(buf, off, mdBuf, mdOff, offsetBlocks, numBlocks, copyWritten, io)
 }
 
 function copyWritten(child: BdevIo, success: boolean, io: BdevIo<ErrorIo>): void {

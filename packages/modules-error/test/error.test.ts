@@ -338,6 +338,32 @@ describe('control plane', () => {
     await expect(call('bdev_error_get_rules', { name: 'Base0' })).rejects.toMatchObject({ code: 'ENODEV' })
   })
 
+  it('corrupts data and leaves separate metadata as it is', async () => {
+    const metadata: Uint8Array[] = []
+    const device = own.registerIoDevice({ name: 'Md0', createChannel: () => null })
+    own.registerBdev<null, null, null>({
+      name: 'Md0', ctx: null, productName: 'Base', blockSizeBytes: BLOCK, numBlocks: 64, mdSizeBytes: 8,
+      fn: {
+        destruct: () => device.unregister(),
+        ioTypeSupported: (_ctx, type) => type === IoType.Read || type === IoType.Write,
+        getIoChannel: () => device.getIoChannel(),
+        submitRequest(_channel, io) {
+          if (io.type === IoType.Write) metadata.push(io.mdBuf!.slice(io.mdOff, io.mdOff + 8))
+          io.complete(Success)
+        },
+      },
+    })
+    await call('bdev_error_create', { base_name: 'Md0' })
+    await call('bdev_error_inject_error', { name: 'EE_Md0', io_type: 'write', error_type: 'corrupt_data', corrupt_value: 1 })
+    const desc = host.openBdev('EE_Md0', { write: true, onEvent() {} })
+    const top = desc.getIoChannel()!
+    const md = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)
+    const ended = await submit((cb, arg) => top.writeBlocksWithMd(new Uint8Array(BLOCK), 0, md, 0, 3, 1, cb, arg))
+    expect([ended.status, metadata]).toEqual([Success, [md]])
+    top.put()
+    desc.close()
+  })
+
   it('has its parameters in its README', () => {
     expect(readFileSync(new URL('../README.md', import.meta.url), 'utf8')).toContain(parameterTables(error))
   })
