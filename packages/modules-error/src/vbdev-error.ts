@@ -240,9 +240,11 @@ function watchedDone(child: BdevIo, io: BdevIo<ErrorIo>): void {
   io.completeFrom(child)
 }
 
+const HEALING = (1 << IoType.Write) | (1 << IoType.WriteZeroes) | (1 << IoType.CompareAndWrite) | (1 << IoType.Copy)
+
 /** A write has reached the base: sectors that it covers are good again. */
 function heal(disk: ErrorDisk, io: BdevIo): void {
-  if (io.type !== IoType.Write && io.type !== IoType.WriteZeroes) return
+  if ((HEALING & (1 << io.type)) === 0) return
   const { rules } = disk.settings
   let healed = false
   for (let i = 0; i < rules.length; i++) {
