@@ -22,13 +22,8 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
     return
   }
   parent.phase = IoPhase.Forwarded
-  if ((parent.flags & (IoFlag.Lent | IoFlag.HasLender)) !== 0) {
-    if (parent.type === IoType.Zcopy && !parent.zcopyStart) {
-      forwardZcopyEnd(parent, done)
-      return
-    }
-    giveLentBack(parent)
-  }
+  // What is rare stays out of this function: the larger it is the less of it the compiler joins to its callers.
+  if (parent.flags !== 0 && !readyToForward(parent, done)) return
   const ch = base.ch
   const child = ch.pool.take()
   if (child === null) {
@@ -46,7 +41,6 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
   child.iovCnt = parent.iovCnt
   child.status = IoStatus.Pending
   child.cbArg = parent
-  if ((parent.flags & IoFlag.Md) !== 0) passMdDown(parent, child)
   if (done === null) {
     child.cb = completeParent
   } else {
@@ -61,11 +55,22 @@ export function forwardIo(parent: BdevIo, base: DescChannel, done: ForwardCallba
     offset + parent.numBlocks <= bdev.numBlocks &&
     (child.iovCnt !== 0 || type !== IoType.Read || base.lendsReadBuffers || child.numBlocks === 0)
   ) {
-    if ((bit & SPECIAL_TYPES) !== 0) submitSpecial(child, parent, offsetBlocks)
+    if (((bit & SPECIAL_TYPES) | parent.flags) !== 0) submitSpecial(child, parent, offsetBlocks)
     else submitIo(child)
   } else {
     failUnsubmitted(child, refusal(child, base))
   }
+}
+
+/** Sees to what the I/O holds of an earlier answer. Returns whether a child is to be made. */
+function readyToForward(parent: BdevIo, done: ForwardCallback | null): boolean {
+  if ((parent.flags & (IoFlag.Lent | IoFlag.HasLender)) === 0) return true
+  if (parent.type === IoType.Zcopy && !parent.zcopyStart) {
+    forwardZcopyEnd(parent, done)
+    return false
+  }
+  giveLentBack(parent)
+  return true
 }
 
 /** Types of which more than the range and the buffers goes down, or comes up, as bits. */
@@ -73,6 +78,11 @@ const SPECIAL_TYPES = EXT_TYPES | (1 << IoType.Abort)
 
 function submitSpecial(child: BdevIo, parent: BdevIo, offsetBlocks: number): void {
   const { bdev, type } = child
+  if ((parent.flags & IoFlag.Md) !== 0) passMdDown(parent, child)
+  if (((1 << type) & SPECIAL_TYPES) === 0) {
+    submitIo(child)
+    return
+  }
   if (type === IoType.Abort) {
     startAbort(child, parent.abortTarget)
     return
