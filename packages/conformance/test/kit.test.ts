@@ -230,8 +230,8 @@ describe('a module that', () => {
     }],
   ]
   it.each(badVbdevs)('%s fails "%s"', async (_what, caughtBy, reason, faults) => {
-    // Short only where the end of patience is what is waited for.
-    const limitMs = reason.source.includes('never completed') ? 200 : 4000
+    // Short only where the end of patience is waited for.
+    const limitMs = /never completed|nobody asked/.test(reason.source) ? 200 : 4000
     expect(await failureOf(casesOf(relayModule(faults), { ...onBase, limitMs }).get(caughtBy)!)).toMatch(reason)
   })
 

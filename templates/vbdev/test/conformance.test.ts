@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Some 120 cases that every bdev has to pass. What the bdev declares decides which: there is nothing to skip.
+// Some 150 cases that every bdev has to pass. What the bdev declares decides which: there is nothing to skip.
 import { describe, it } from 'node:test'
 import { conformance } from '@bdevkit/conformance'
 import module from 'bdev-module-my-filter'
