@@ -156,7 +156,7 @@ export const ioCases: readonly IoCase[] = [
       const read = await s.driver.zcopy(0, n, true, false, iovs => {
         const found = Buffer.concat(iovs.map(({ buf, off, len }) => buf.slice(off, off + len)))
         lent = found.length
-        if (written) s.same(0, found, s.data(0, n, 22))
+        if (written && lent === s.bytes(n)) s.same(0, found, s.data(0, n, 22))
       })
       if (!s.judge(IoType.Zcopy, read)) return
       check(lent === s.bytes(n), `ZCOPY lent ${lent} bytes instead of ${s.bytes(n)}`, 'call io.lend for the whole range when io.zcopyStart is true')

@@ -126,6 +126,45 @@ describe('a module that', () => {
         else right(ram, io)
       },
     }],
+    ['copies from one block further on', 'bare: blockdev copy', /block \d+ of 32768/, {
+      ioTypeSupported: type => served.includes(type) || type === IoType.Copy,
+      submit(ram, io, right) {
+        const { buf, off } = ram.memory
+        if (io.type !== IoType.Copy) return right(ram, io)
+        ram.host.accel.copy(buf, off + io.offsetBlocks * 512, buf, off + io.srcOffsetBlocks * 512 + 512, io.numBlocks * 512)
+        io.complete(IoStatus.Success)
+      },
+    }],
+    ['writes a while after it compared', 'bare: compare and write is atomic', /of 8 COMPARE_AND_WRITE .* 8 succeeded and 0 miscompared/, {
+      ioTypeSupported: type => served.includes(type) || type === IoType.CompareAndWrite,
+      submit(ram, io, right) {
+        const { buf, off } = ram.memory
+        if (io.type !== IoType.CompareAndWrite) return right(ram, io)
+        const [at, lengthBytes] = [off + io.offsetBlocks * 512, io.numBlocks * 512]
+        if (ram.host.accel.compareIovs(io.iovs, io.iovCnt, buf, at, lengthBytes) !== -1) return io.complete(IoStatus.Miscompare)
+        io.thread.sendMsg(later => {
+          ram.host.accel.copyFromIovs(buf, at, later.fusedIovs, later.fusedIovCnt, lengthBytes)
+          later.complete(IoStatus.Success)
+        }, io)
+      },
+    }],
+    ['lends one byte too few for a ZCOPY', 'bare: zcopy', /ZCOPY lent 4095 bytes instead of 4096/, {
+      ioTypeSupported: type => served.includes(type) || type === IoType.Zcopy,
+      submit(ram, io, right) {
+        const { buf, off } = ram.memory
+        if (io.type !== IoType.Zcopy) return right(ram, io)
+        if (io.zcopyStart) io.lend(buf, off + io.offsetBlocks * 512, io.numBlocks * 512 - 1)
+        io.complete(IoStatus.Success)
+      },
+    }],
+    ['seeks backwards', 'bare: seek', /seekData from block 8 found block 0/, {
+      ioTypeSupported: type => served.includes(type) || type === IoType.SeekData,
+      submit(ram, io, right) {
+        if (io.type !== IoType.SeekData) return right(ram, io)
+        io.setSeekOffset(0)
+        io.complete(IoStatus.Success)
+      },
+    }],
     ['unmaps too much', 'bare: unmap', /block 16 of 32768/, {
       submit(ram, io, right) {
         const { buf, off } = ram.memory

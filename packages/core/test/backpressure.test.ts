@@ -116,6 +116,25 @@ describe('a thread that has taken the whole pool', () => {
   })
 })
 
+test('a waiter that frees all its thread has, while another thread waits, is served and serves', async () => {
+  const { test: { host, drain, lines }, disk, a, b, order } = await twoThreads(4, 0)
+  expect(a.fill()).toBe(4)
+  on(a.thread, () => {
+    const fn = (): void => {
+      order.push('a')
+      while (disk.held.length > 0) disk.complete()
+    }
+    expect(a.channel.queueIoWait({ fn, arg: null })).toBe(0)
+  })
+  b.wait('b')
+  on(a.thread, () => disk.complete())
+  drain()
+  expect([order.sort(), lines('error'), host.usage().ioWaiters]).toEqual([['a', 'b'], [], 0])
+  disk.completeAll()
+  drain()
+  expect(host.usage().bdevIos).toBe(0)
+})
+
 describe('a pool in which every I/O waits for a child', () => {
   test.each([1, 3])('does not stand still: children go beyond its size, %i layer(s) deep', async layers => {
     const fake = new FakeModule()

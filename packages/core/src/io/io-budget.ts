@@ -151,7 +151,8 @@ export class IoBudget {
     for (let turns = this.free; turns > 0 && hungry.length > 0; turns--) {
       const thread = hungry.shift()!
       hungry.push(thread)
-      thread.execMsg(takeTurn, thread)
+      // Its last waiter may be on the way: it is called just now, and frees what it has.
+      if (thread.ioWaitHead !== null) thread.execMsg(takeTurn, thread)
     }
   }
 

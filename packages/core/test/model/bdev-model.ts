@@ -10,9 +10,9 @@ const SLOTS = 8
 const SLOT_BLOCKS = 4
 const SLOT_BYTES = SLOT_BLOCKS * 512
 const BLOCKS = SLOTS * SLOT_BLOCKS
-/** More at a time could use up the pool with parents alone, in SPDK as here. */
-const OPS_MAX = 4
-const POOL = { bdevIoPoolSize: 512, bdevIoCacheSize: 64 }
+const OPS_MAX = 5
+/** So few that I/O waits for its children again and again. */
+const POOL = { bdevIoPoolSize: 24, bdevIoCacheSize: 4 }
 const BASIC = [IoType.Read, IoType.Write, IoType.Abort, IoType.Reset]
 const LIMITS = { maxRwSizeBlocks: 3, maxCopyBlocks: 3, maxWriteZeroesBlocks: 1, maxUnmapBlocks: 1, maxUnmapSegments: 2, maxNumSegments: 1 }
 const EVERYTHING = [...ALL_TYPES, ...MORE_TYPES]
