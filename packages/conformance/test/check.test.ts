@@ -200,6 +200,16 @@ describe('bdev-module-check', () => {
   })
 })
 
+it('with --lowest says what fails, and with which SDK', async () => {
+  write('package.json', manifest({ scripts: { test: 'exit 3' } }))
+  vi.stubEnv('npm_config_registry', 'http://127.0.0.1:1/')
+  vi.stubEnv('npm_config_fetch_retries', '0')
+  const [finding] = await found({ only: ['lowest'] }).finally(() => vi.unstubAllEnvs())
+  expect(finding).toMatch(
+    /^lowest: with module-sdk 0\.\d+\.\d+, the lowest of "\^0\.\d+\.\d+", "npm install" fails:\n[^]*ECONNREFUSED[^]*\nfix: use what 0/,
+  )
+})
+
 describe('the command', () => {
   async function run(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
     let stdout = ''
