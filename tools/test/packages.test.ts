@@ -22,6 +22,10 @@ describe.each(packages)('package $folder', ({ folder, json }) => {
     expect(json.private).toBeUndefined()
   })
 
+  it('stands in the README', () => {
+    expect(read('README.md')).toMatch(new RegExp(`^\\| \\[${json.name}\\]\\(packages/${folder}\\) \\| \\S`, 'm'))
+  })
+
   it('is called like its folder', () => {
     expect(json.name).toBe(folder === 'create-bdev-module' ? folder : `@bdevkit/${folder}`)
   })
