@@ -7,7 +7,10 @@ import type { ModulesOptions } from './modules.js'
 import { PERF_WORKLOADS } from './perf-workloads.js'
 import type { PerfOptions } from './perf.js'
 import type { RpcOptions } from './rpc.js'
+import type { DoctorOptions } from './doctor.js'
 import type { ServeOptions } from './serve.js'
+import type { TopOptions } from './top.js'
+import type { TreeOptions } from './tree.js'
 
 // The grammar of the command line. What a command does is in the file of its name, loaded when it is called: `bdev --help`
 // loads no framework.
@@ -49,8 +52,11 @@ function grammar(args: readonly string[], done: (status: number) => void): Comma
     .exitOverride()
   addServe(program, args, done)
   addRpc(program, done)
+  addTree(program, done)
+  addTop(program, done)
   addPerf(program, done)
   addModules(program, done)
+  addDoctor(program, done)
   return program.addHelpText(
     'after',
     examples(
@@ -140,6 +146,50 @@ function addRpc(program: Command, done: (status: number) => void): void {
     )
     .action(async (method: string, pairs: string[], options: RpcOptions) => {
       done(await (await import('./rpc.js')).callRpc(method, pairs, options))
+    })
+}
+
+function addTree(program: Command, done: (status: number) => void): void {
+  program
+    .command('tree')
+    .summary('show what stands on what in a running server')
+    .description('Shows the bdevs of a server from the top: what each stands on, who claims it, and who has it open.')
+    .option('-s, --socket <path>', "the server's Unix socket", SPDK_SOCKET)
+    .option('--json', 'print the graph as JSON')
+    .addHelpText('after', examples('bdev tree -s bdev.sock'))
+    .action(async (options: TreeOptions) => {
+      done(await (await import('./tree.js')).tree(options))
+    })
+}
+
+function addTop(program: Command, done: (status: number) => void): void {
+  program
+    .command('top')
+    .summary('watch what the bdevs of a running server do')
+    .description(
+      'Prints IOPS, MiB/s, latencies and queue depth of each bdev and layer, again and again. It turns on histograms and sampling where ' +
+        'they are off, and off again at the end.',
+    )
+    .option('-s, --socket <path>', "the server's Unix socket", SPDK_SOCKET)
+    .option('-i, --interval <seconds>', 'time between two tables', parseSeconds(0.01), 1)
+    .option('-n, --count <count>', 'tables to print; without it until a signal', parseInteger(1, 1_000_000))
+    .option('--no-latency', 'leave histograms alone: no percentiles')
+    .option('--json', 'print each table as one line of JSON')
+    .addHelpText('after', examples('bdev top -s bdev.sock', 'bdev top -s bdev.sock -i 0.5 -n 1 --json'))
+    .action(async (options: TopOptions) => {
+      done(await (await import('./top.js')).top(options))
+    })
+}
+
+function addDoctor(program: Command, done: (status: number) => void): void {
+  program
+    .command('doctor')
+    .summary('say what this host can do')
+    .description('Looks for what bdev needs and for what people use with it: NBD clients, the kernel, FUSE, virtual machines.')
+    .option('--json', 'print the findings as JSON')
+    .addHelpText('after', examples('bdev doctor'))
+    .action(async (options: DoctorOptions) => {
+      done((await import('./doctor.js')).doctor(options))
     })
 }
 

@@ -589,6 +589,21 @@ export interface BdevkitMethods {
     needs_restart: Record<string, unknown>[]
     keep: string[]
   } }
+  /** What stands on what, who claims it, and who has it open. */
+  bdevkit_get_graph: { params: undefined; result: {
+    name: string
+    product_name: string
+    module: string
+    block_size: number
+    num_blocks: number
+    bases: string[]
+    claim_type: string | null
+    claimed_by: string[]
+    opened_by: {
+      owner: string
+      write: boolean
+    }[]
+  }[] }
   /** Name and version of this application; no method of SPDK. */
   bdevkit_get_version: { params: undefined; result: Record<string, unknown> }
   /** Calls that bring the configuration of one subsystem back. */

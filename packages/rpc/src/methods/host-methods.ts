@@ -9,6 +9,7 @@ import { registerBdevControlMethods } from './bdev-control-methods.js'
 import { registerBdevMethods } from './bdev-methods.js'
 import { registerConfigMethods } from './config-methods.js'
 import { registerFrameworkMethods, type RpcSubsystem } from './framework-methods.js'
+import { registerGraphMethods } from './graph-methods.js'
 import { registerIobufMethods } from './iobuf-methods.js'
 import { registerKeyringMethods } from './keyring-methods.js'
 import { registerLogMethods } from './log-methods.js'
@@ -50,6 +51,7 @@ export function registerHostMethods(registry: RpcRegistry, host: Host, options: 
   registerBdevMethods(registry, host)
   registerBdevControlMethods(registry, host)
   registerNotifyMethods(registry, host)
+  registerGraphMethods(registry, host)
   registerFrameworkMethods(registry, subsystems)
   registerConfigMethods(registry, subsystems)
   registerAppMethods(registry, options)
