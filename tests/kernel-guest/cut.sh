@@ -66,7 +66,7 @@ boot() {
     -drive "file=$work/disk.raw,if=virtio,format=raw,cache=writeback" \
     -virtfs "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap" \
     -kernel "$vmlinuz" -initrd "$initramfs" \
-    -append "console=ttyS0 quiet panic=-1 bdev.options=$options bdev.node=$node bdev.main=$root/packages/cli/dist/main.js" \
+    -append "console=ttyS0 quiet panic=-1 no_timer_check bdev.options=$options bdev.node=$node bdev.main=$root/packages/cli/dist/main.js" \
     <>"$work/console.in" >"$work/console" 2>"$work/qemu.err" &
   qemu=$!
   await "$work/console" '"exports"' || {

@@ -48,7 +48,7 @@ function ioWorker(slowMs: number, slowCalls: number, spinMs: number, tasks: read
     if (empty) {
       if (!idle) beganMs = performance.now()
       idle = true
-      if (Atomics.load(words, slow) === 0 && performance.now() - beganMs < spinMs) continue
+      if (Atomics.load(words, slow) <= 0 && performance.now() - beganMs < spinMs) continue
       Atomics.store(words, asleep, 1)
       Atomics.add(words, sleepers, 1)
       // Returns at once where something was submitted since. A stop counts as a submission.
@@ -96,7 +96,7 @@ function ioWorker(slowMs: number, slowCalls: number, spinMs: number, tasks: read
     }
     const endMs = performance.now()
     if (op < 2) {
-      // Races between workers lose a step at most.
+      // Not exact: two workers may take it below 0.
       if (endMs - beganMs > slowMs) Atomics.store(words, slow, slowCalls)
       else if (Atomics.load(words, slow) > 0) Atomics.sub(words, slow, 1)
     }

@@ -291,8 +291,19 @@ export class OffloadQueue implements SdkOffloadQueue {
       this.#thread.execMsg(this.#reapAll, null)
     }
     if (this.pending === 0) this.#rest()
-    else if (Atomics.load(this.#words, LAYOUT.slow) === 0 && this.#owner.nowMs() - this.#lastDoneMs < SPIN_MS) this.#spin()
-    else this.#sleep()
+    else if (Atomics.load(this.#words, LAYOUT.slow) > 0) this.#sleep()
+    else if (this.#owner.nowMs() - this.#lastDoneMs < SPIN_MS) this.#spin()
+    else {
+      this.#helpStuck()
+      this.#sleep()
+    }
+  }
+
+  /** A fast queue has one worker awake, and nothing has completed for long: calls that wait get another one. */
+  #helpStuck(): void {
+    if (Atomics.load(this.#words, LAYOUT.submitHead) === this.#submitTail) return
+    if (Atomics.load(this.#words, LAYOUT.sleepers) > 0) Atomics.notify(this.#words, LAYOUT.submitTail, 1)
+    else this.#growIfNeeded(true)
   }
 
   /** One worker more where calls wait and those that there are have their hands full. */
@@ -307,11 +318,6 @@ export class OffloadQueue implements SdkOffloadQueue {
   /** The next completion sends a message; the process stays alive for it. */
   #sleep(): void {
     this.#watch = Watch.Sleeping
-    // Nothing has completed for long although calls wait: whoever has one in hand is stuck with it.
-    if (Atomics.load(this.#words, LAYOUT.submitHead) !== this.#submitTail) {
-      if (Atomics.load(this.#words, LAYOUT.sleepers) > 0) Atomics.notify(this.#words, LAYOUT.submitTail, 1)
-      else this.#growIfNeeded(true)
-    }
     this.#workers.hold(true)
     Atomics.store(this.#words, LAYOUT.hostSleeps, 1)
     // Something may have completed before a worker could see that.
