@@ -77,7 +77,7 @@ function versioned(change: Record<string, string>, versions: (name: string) => s
 describe('a release', () => {
   const modules = packages.filter(({ json }) => json.bdevModule !== undefined).map(({ json }) => json.name)
 
-  it('with a minor of the SDK leaves the modules alone, whose ranges hold it, and takes core along, which offers it', { timeout: 30_000 }, () => {
+  it('with a minor of the SDK leaves the modules alone, whose ranges hold it, and takes core along, which offers it', { timeout: 60_000 }, () => {
     const after = versioned({ '@bdevkit/module-sdk': 'minor' }, () => '1.2.0')
     expect(after.get('@bdevkit/module-sdk')).toBe('1.3.0')
     expect(after.get('@bdevkit/core')).toBe('1.2.1')
@@ -85,13 +85,13 @@ describe('a release', () => {
     expect([...after.values()].filter(version => version.startsWith('2.'))).toEqual([])
   })
 
-  it('before 1.0 with a minor of the SDK, which is a line of its own, makes patches of the modules', { timeout: 30_000 }, () => {
+  it('before 1.0 with a minor of the SDK, which is a line of its own, makes patches of the modules', { timeout: 60_000 }, () => {
     const after = versioned({ '@bdevkit/module-sdk': 'minor' }, () => '0.4.0')
     expect(after.get('@bdevkit/module-sdk')).toBe('0.5.0')
     for (const name of modules) expect([name, after.get(name)]).toEqual([name, '0.4.1'])
   })
 
-  it('of core leaves alone what its range still holds, and templates, which are no packages', { timeout: 30_000 }, () => {
+  it('of core leaves alone what its range still holds, and templates, which are no packages', { timeout: 60_000 }, () => {
     const after = versioned({ '@bdevkit/core': 'minor' }, () => '1.0.0')
     expect(after.get('@bdevkit/core')).toBe('1.1.0')
     expect(after.get('@bdevkit/cli')).toBe('1.0.0')

@@ -37,7 +37,7 @@ function watchedModule(build?: string) {
 }
 
 describe('bdev serve --watch', () => {
-  it('serves again when a source changes, and again when the stack file does; a signal ends both processes', async () => {
+  it('serves again when a source changes, and again when the stack file does; a signal ends both processes', { timeout: 60_000 }, async () => {
     const { folder, child, ready } = watchedModule()
     expect(await ready()).toMatchObject({ exports: [{ bdev: 'Shy0', sizeBytes: 2048 * 512 }] })
     writeFileSync(join(folder, 'index.js'), moduleCode('shy').replace('numBlocks: 2048', 'numBlocks: 4096'))
@@ -52,7 +52,7 @@ describe('bdev serve --watch', () => {
     expect(() => process.kill(last.pid, 0)).toThrow('ESRCH')
   })
 
-  it('builds first; a build that fails is told and leaves what is served alone', async () => {
+  it('builds first; a build that fails is told and leaves what is served alone', { timeout: 60_000 }, async () => {
     const build = 'node -e "process.exit(Number(fs.readFileSync(\'src/a.js\')) - 1)"'
     const { folder, err, ready } = watchedModule(build)
     const { pid } = await ready()

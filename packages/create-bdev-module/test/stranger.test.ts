@@ -15,7 +15,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(cwd, { recursive: true, force: true }))
 
-it.each(KINDS)('a new %s passes its own tests and the check', { timeout: 60_000 }, kind => {
+it.each(KINDS)('a new %s passes its own tests and the check', { timeout: 180_000 }, kind => {
   const folder = join(cwd, kind)
   const template = fileURLToPath(new URL(`../../../templates/${kind}`, import.meta.url))
   createProject({ folder, name: `new-${kind}`, scope: 'acme', template })
