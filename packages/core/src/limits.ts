@@ -18,6 +18,8 @@ export const TURN_MS = 0.05
 export const MICROTASK_TURNS = 256
 /** The message queue of a thread starts with this many entries; it doubles when full. A power of two. */
 export const RING_SIZE = 1_024
+/** A thread that exits is looked at this often, in microseconds. */
+export const THREAD_EXIT_POLL_US = 1_000
 /** Queued I/O is sent again when outstanding I/O has fallen by this much, or to half (`NOMEM_THRESHOLD_COUNT`). */
 export const NOMEM_THRESHOLD = 8
 /** Retry of queued I/O where nothing is outstanding, in microseconds. */

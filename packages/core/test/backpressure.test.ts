@@ -2,7 +2,7 @@
 import { IoStatus, type DescChannel } from '@bdevkit/module-sdk'
 import { describe, expect, test } from 'vitest'
 import type { SpdkThread } from '../src/index.js'
-import { FakeModule, RelayModule, type FakeDisk } from './support/fake-bdev.js'
+import { FakeModule, RelayModule, type FakeDisk, type RelayOptions } from './support/fake-bdev.js'
 import { on, openRw, startHost, submit, write, type Result, type TestHost } from './support/harness.js'
 
 interface Side {
@@ -139,7 +139,8 @@ describe('a pool in which every I/O waits for a child', () => {
   test.each([1, 3])('does not stand still: children go beyond its size, %i layer(s) deep', async layers => {
     const fake = new FakeModule()
     const parked: (() => void)[] = []
-    const relays = Array.from({ length: layers }, (_, i) => new RelayModule(`relay${i}`, i < layers - 1 ? {} : { submit: (base, io) => void parked.push(() => io.forward(base)) }))
+    const park: RelayOptions['submit'] = (base, io) => void parked.push(() => io.forward(base))
+    const relays = Array.from({ length: layers }, (_, i) => new RelayModule(`relay${i}`, i < layers - 1 ? {} : { submit: park }))
     const test = await startHost([fake, ...relays], { bdevIoPoolSize: 8, bdevIoCacheSize: 8 })
     fake.create('disk')
     let top = 'disk'

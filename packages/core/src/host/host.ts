@@ -26,6 +26,7 @@ import { histogramConfigJson } from '../stat/histogram-control.js'
 import { systemClock, type Clock } from '../thread/clock.js'
 import { Reactor } from '../thread/reactor.js'
 import type { SpdkThread } from '../thread/thread.js'
+import { exitThread } from '../thread/thread-exit.js'
 import { BdevControl } from './bdev-control.js'
 import { BdevHandle, type BdevOpenOptions } from './bdev-handle.js'
 import { createDma } from './dma.js'
@@ -138,7 +139,7 @@ export class Host {
     const { onNotification } = options
     if (onNotification !== undefined) this.notifications.listen(({ type, ctx }) => onNotification(type, ctx))
     const clock = options.clock ?? systemClock
-    this.reactor = new Reactor(clock, (where, thrown) => this.reportThrow(where, thrown))
+    this.reactor = new Reactor(clock, (where, thrown) => this.reportThrow(where, thrown), message => this.misuse(message))
     this.budget = new IoBudget(options.bdevIoPoolSize ?? IO_POOL_SIZE, options.bdevIoCacheSize ?? IO_CACHE_SIZE)
     this.waits = new Waits(clock, this.log)
     this.examine = new Examine(this)
@@ -174,6 +175,9 @@ export class Host {
     this.iobuf.channelOf(thread)
     return thread
   }
+
+  /** Ends a thread: see {@link exitThread}. */
+  exitThread(thread: SpdkThread): Promise<void> { return exitThread(this, thread) }
 
   /** The thread whose code runs now; the app thread where none does. */
   currentThread(): SpdkThread {

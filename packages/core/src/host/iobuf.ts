@@ -127,6 +127,17 @@ export class Iobuf implements SdkIobuf {
     this.large.resize(largeBufBytes, largePoolCount, largeCacheSize)
   }
 
+  /** What a thread has of the pools, in words. */
+  leftOn(thread: SpdkThread): string[] {
+    const channel = this.#channels.get(thread)
+    if (channel === undefined) return []
+    const { small, large } = channel
+    const left: string[] = []
+    if (small.used + large.used > 0) left.push(`${small.used + large.used} buffer(s)`)
+    if (small.head !== null || large.head !== null) left.push('those who wait for a buffer')
+    return left
+  }
+
   /** The thread exits; it has nothing lent. */
   threadExited(thread: SpdkThread): void {
     const channel = this.#channels.get(thread)

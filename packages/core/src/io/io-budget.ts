@@ -59,7 +59,9 @@ export class IoBudget {
 
   /** I/Os in use. */
   get inUse(): number {
-    return this.#threads.reduce((sum, thread) => sum - thread.ioCredits, this.size + this.#debt - this.free)
+    let inUse = this.size + this.#debt - this.free
+    for (const thread of this.#threads) inUse -= thread.ioCredits
+    return inUse
   }
 
   /** Whether a thread that has no waiters can have an I/O now. */

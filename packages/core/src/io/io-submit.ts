@@ -79,10 +79,21 @@ export function submitToQos(ch: BdevChannel, io: BdevIo): void {
 
 /** The last step to the module, after every check and the rate limits. */
 export function submitAdmitted(ch: BdevChannel, io: BdevIo): void {
-  if ((ch.flags & ChannelFlag.Strict) !== 0) shadowBuffers(io)
+  if ((ch.flags & ChannelFlag.Strict) !== 0) {
+    checkThread(io)
+    shadowBuffers(io)
+  }
   if ((ch.flags & ChannelFlag.Distrusted) !== 0) io.flags |= IoFlag.Retire
   if ((ch.flags & ChannelFlag.Nomem) !== 0 && io.type !== IoType.Abort) ch.shared.append(io)
   else sendToModule(ch, io)
+}
+
+/** Strict mode: a channel is of one thread. */
+function checkThread(io: BdevIo): void {
+  const { thread } = io.ch
+  const { current } = thread.reactor
+  if (current === null || current === thread) return
+  io.bdev.host.misuse(`${io.channel.desc.owner}: an I/O to bdev "${io.bdev.name}" was submitted on thread "${current.name}" by the channel of thread "${thread.name}"; use the channel of the current thread`)
 }
 
 /** Reads the clock for a channel whose latencies are wanted finer than by the batch. */

@@ -30,6 +30,10 @@ export class IoChannel<Ctx> implements SdkIoChannel<Ctx> {
       this.device.owner.misuse(`channel of "${this.device.name}" on thread "${this.thread.name}" was put once too often`)
       return
     }
+    const { current } = this.thread.reactor
+    if (current !== null && current !== this.thread) {
+      this.device.owner.misuse(`channel of "${this.device.name}" on thread "${this.thread.name}" was put on thread "${current.name}"; put it where it was got`)
+    }
     forget(this.thread, this)
     if (--this.refs === 0) this.thread.sendMsg(destroyIfUnused, this)
   }

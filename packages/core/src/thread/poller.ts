@@ -62,6 +62,10 @@ export class Poller<Arg = unknown> implements SdkPoller {
 
   unregister(): void {
     if (this.state === 'unregistered') return
+    const { reactor } = this.thread
+    if (reactor.current !== null && reactor.current !== this.thread) {
+      reactor.reportMisuse(`poller "${this.name}" of thread "${this.thread.name}" was unregistered on thread "${reactor.current.name}"; unregister it where it runs`)
+    }
     this.state = 'unregistered'
     this.thread.reactor.pollerRemoved(this)
   }

@@ -27,6 +27,8 @@ export class Reactor {
   /** Whether a turn runs now: then nobody needs to wake it. */
   running = false
   reportThrow: ThrowSink
+  /** Told of a rule of threads that was broken. */
+  readonly reportMisuse: (message: string) => void
   #nextThreadId = 1
   #immediateQueued = false
   #microtaskQueued = false
@@ -45,8 +47,9 @@ export class Reactor {
   readonly #seriesBound = (): void => this.#onSeriesEnd()
   readonly #microtaskBound = (): void => this.#onMicrotask()
 
-  constructor(clock: Clock, reportThrow: ThrowSink) {
+  constructor(clock: Clock, reportThrow: ThrowSink, reportMisuse: (message: string) => void) {
     this.clock = clock
+    this.reportMisuse = reportMisuse
     this.reportThrow = reportThrow
   }
 
@@ -58,8 +61,17 @@ export class Reactor {
     return thread
   }
 
+  /** Forgets a thread that has exited. */
+  removeThread(thread: SpdkThread): void {
+    this.threads.splice(this.threads.indexOf(thread), 1)
+  }
+
   /** Runs `fn(arg)` on `thread` now and drains the queues, for entries from the event loop. */
   enter(thread: SpdkThread, fn: Message, arg: unknown): void {
+    if (thread.state === 'exited') {
+      thread.sendMsg(fn, arg)
+      return
+    }
     this.running = true
     this.current = thread
     thread.tickMs = this.clock.nowMs()

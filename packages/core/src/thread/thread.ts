@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import type { PollerRc, Thread } from '@bdevkit/module-sdk'
+import { BdevError } from '@bdevkit/module-sdk'
 import { RING_SIZE } from '../limits.js'
 import type { IoBudget } from '../io/io-budget.js'
 import type { IoWaiter } from '../io/io-wait.js'
@@ -25,6 +26,8 @@ export class SpdkThread implements Thread {
   readonly name: string
   readonly reactor: Reactor
   tickMs = 0
+  /** Once exited it runs nothing. */
+  state: 'running' | 'exiting' | 'exited' = 'running'
   /** I/Os that this thread may still take without asking the shared pool. */
   ioCredits = 0
   /** Credits and I/Os in use: what the thread has of the pool. */
@@ -78,6 +81,7 @@ export class SpdkThread implements Thread {
   }
 
   registerPoller<Arg>(fn: (arg: Arg) => PollerRc, arg: Arg, periodUs: number, name = fn.name): Poller<Arg> {
+    if (this.state === 'exited') throw new BdevError('EINVAL', `poller "${name}": thread "${this.name}" has exited; register it on another one`)
     const poller = new Poller(this, this.#nextPollerId++, fn, arg, periodUs, name)
     this.pollers.push(poller)
     this.reactor.pollerAdded(poller)
@@ -102,8 +106,23 @@ export class SpdkThread implements Thread {
     }
   }
 
+  /** It has exited: a ring of one entry is full at each message, so that none is taken in silence. */
+  close(): void {
+    this.state = 'exited'
+    this.#fns = [noop]
+    this.#args = [null]
+    this.#head = 0
+    this.#tail = 0
+    this.#mask = 0
+  }
+
   /** Called with a full ring, whose head and tail meet: doubles it, oldest entry first. */
   #grow(): void {
+    if (this.state === 'exited') {
+      this.#args[0] = null
+      this.reactor.reportMisuse(`a message to thread "${this.name}", which has exited, is dropped`)
+      return
+    }
     const size = this.#mask + 1
     const fns = new Array<Message>(size * 2).fill(noop)
     const args = new Array<unknown>(size * 2).fill(null)
