@@ -5,6 +5,7 @@ import { ClaimType, IoStatus, IoType, type Thread } from '@bdevkit/module-sdk'
 import type { LifecycleCase } from './cases-lifecycle.js'
 import { Driver, type Op } from './driver.js'
 import { check, within } from './failure.js'
+import { inBlocks, stamp } from './protection.js'
 import type { Rig } from './rig.js'
 import { endingOf } from './subject.js'
 
@@ -99,7 +100,7 @@ async function secondThread(rig: Rig): Promise<void> {
   const driver = await on(thread, () => new Driver(host, name, rig.limitMs))
   const { bdev } = driver.desc
   const numBlocks = bdev.writeUnitSizeBlocks
-  const bytes = new Uint8Array(numBlocks * bdev.blockSizeBytes).fill(0x5a)
+  const bytes = stamp(host, inBlocks(host, bdev), 0, new Uint8Array(numBlocks * bdev.blockSizeBytes).fill(0x5a))
   const found = new Uint8Array(bytes.length)
   let elsewhere = ''
   const start = (what: string, submit: Parameters<Driver['start']>[1]): Promise<Op> =>

@@ -210,8 +210,7 @@ export const ioCases: readonly IoCase[] = [
       const none = await s.driver.abort({})
       check(none.status !== IoStatus.Success, 'ABORT of nothing succeeded', 'this is a bug of the framework')
       const n = s.blocks(8)
-      const scatter = s.scatter([s.bytes(n)])
-      const target = s.driver.startWrite(scatter.iovs, 0, n)
+      const target = s.driver.startWrite(s.filled(0, n, 18).iovs, 0, n)
       const abort = await s.driver.abort(target)
       const { status } = await s.driver.end(target)
       check(abort.status !== IoStatus.Success || status !== IoStatus.Success,
@@ -225,8 +224,7 @@ export const ioCases: readonly IoCase[] = [
     why: 'after a reset nothing of before may still change the disk',
     async run(s) {
       const unit = s.blocks(1)
-      const scatter = s.scatter([s.bytes(unit)])
-      const writes = Array.from({ length: QUEUE_DEPTH }, (_, i) => s.driver.startWrite(scatter.iovs, i * unit, unit))
+      const writes = Array.from({ length: QUEUE_DEPTH }, (_, i) => s.driver.startWrite(s.filled(i * unit, unit, 18).iovs, i * unit, unit))
       let missing = 0
       s.judge(IoType.Reset, await s.driver.reset(() => (missing = writes.filter(({ callbacks }) => callbacks === 0).length)))
       check(missing === 0, `RESET was answered while ${missing} of ${QUEUE_DEPTH} earlier I/Os were outstanding`,

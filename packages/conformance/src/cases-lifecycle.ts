@@ -40,7 +40,7 @@ function portrait(rig: Rig, bdev: Bdev): string {
 export function startMany(s: Subject): void {
   const unit = s.blocks(1)
   for (let i = 0; i < OUTSTANDING; i++) {
-    if (s.supports(IoType.Write)) s.driver.startWrite(s.scatter([s.bytes(unit)]).iovs, i * unit, unit)
+    if (s.supports(IoType.Write)) s.driver.startWrite(s.filled(i * unit, unit, 30).iovs, i * unit, unit)
     s.driver.startRead(s.scatter([s.bytes(unit)]).iovs, i * unit, unit)
   }
 }

@@ -4,6 +4,7 @@ import { bdevioCases } from './cases-bdevio.js'
 import { faultCases } from './cases-faults.js'
 import { ioCases } from './cases-io.js'
 import { lifecycleCases } from './cases-lifecycle.js'
+import { metadataCases } from './cases-metadata.js'
 import { ConformanceFailure } from './failure.js'
 import type { Level } from './kit-module.js'
 import type { ConformanceOptions } from './options.js'
@@ -27,11 +28,11 @@ const settings: readonly Setting[] = [
 ]
 
 /** The cases that are about a type of I/O, and not about sizes and scatter lists. */
-const typeCases = [...bdevioCases.filter(({ name }) => !name.startsWith('blockdev write')), ...ioCases]
+const typeCases = [...bdevioCases.filter(({ name }) => !name.startsWith('blockdev write')), ...ioCases, ...metadataCases]
 
 /** Every case by its name, with the one-line reason why it is there. */
 export const conformanceCases: readonly { readonly name: string; readonly why?: string }[] =
-  [...bdevioCases, ...ioCases, ...lifecycleCases, ...faultCases].map(({ name, why }) => ({ name, ...(why !== undefined && { why }) }))
+  [...bdevioCases, ...ioCases, ...metadataCases, ...lifecycleCases, ...faultCases].map(({ name, why }) => ({ name, ...(why !== undefined && { why }) }))
 
 /** Runs a case; its failure says why there is such a rule. */
 async function explained(why: string | undefined, run: () => Promise<void>): Promise<void> {
@@ -61,7 +62,7 @@ export function conformance(options: ConformanceOptions): void {
     for (const { title, level, strict, baseTypes } of settings) {
       if (baseTypes !== undefined && !hasBases) continue
       describe(title, () => {
-        for (const { name, why, run } of baseTypes === undefined ? [...bdevioCases, ...ioCases] : typeCases) {
+        for (const { name, why, run } of baseTypes === undefined ? [...bdevioCases, ...ioCases, ...metadataCases] : typeCases) {
           const inStack = async (rig: Parameters<Parameters<typeof inRig>[3]>[0]): Promise<void> => {
             await rig.create()
             await run(await rig.stack())

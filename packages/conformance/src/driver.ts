@@ -52,17 +52,19 @@ export class Driver {
   isRemoved = false
   /** New sizes that it was told of. */
   resizes = 0
-  readonly #limitMs: number
+  /** How long an I/O may take, in milliseconds. */
+  readonly limitMs: number
   readonly #ops: Op[] = []
   #closed = false
 
   /** @throws BdevError as `openBdev`; ConformanceFailure where the bdev has no channel. */
-  constructor(host: BdevHost, name: string, limitMs: number) {
-    this.#limitMs = limitMs
+  constructor(host: BdevHost, name: string, limitMs: number, hideMetadata = false) {
+    this.limitMs = limitMs
     let onRemove!: () => void
     this.removed = new Promise(resolve => (onRemove = resolve))
     this.desc = host.openBdev(name, {
       write: true,
+      hideMetadata,
       onEvent: event => {
         if (event.type === BdevEventType.Resize) this.resizes++
         if (event.type !== BdevEventType.Remove) return
@@ -88,7 +90,7 @@ export class Driver {
 
   /** Waits for an I/O. */
   end(op: Op): Promise<Outcome> {
-    return within(this.#limitMs, op.done, `${op.what} never completed`,
+    return within(this.limitMs, op.done, `${op.what} never completed`,
       'submitRequest must end every I/O in exactly one complete or forward, now or later')
   }
 

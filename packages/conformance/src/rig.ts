@@ -5,7 +5,7 @@ import { Driver } from './driver.js'
 import { check, ConformanceFailure, textOf, within } from './failure.js'
 import { halfOffsetBlocks, type Kit, type Level } from './kit-module.js'
 import { kitRamGrow, type KitRam } from './kit-ram.js'
-import { firstDifference, pattern } from './memory.js'
+import { firstDifference } from './memory.js'
 import type { ConformanceDisks, ConformanceOptions } from './options.js'
 import { Subject } from './subject.js'
 import { startTestHost, type TestHost } from './test-host.js'
@@ -225,7 +225,7 @@ export class Rig {
     try {
       const numBlocks = subject.blocks(8)
       for (const offsetBlocks of [0, halfOffsetBlocks(bdev.numBlocks, bdev.writeUnitSizeBlocks) - numBlocks]) {
-        const wanted = pattern(subject.bytes(offsetBlocks), subject.bytes(numBlocks), GUARD_SEED)
+        const wanted = subject.data(offsetBlocks, numBlocks, GUARD_SEED)
         if (fill) await subject.write(offsetBlocks, numBlocks, GUARD_SEED)
         else {
           const at = firstDifference(await subject.read(offsetBlocks, numBlocks), wanted)

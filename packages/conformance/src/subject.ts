@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ERRNO, IO_TYPE_NAMES, IoStatus, IoType } from '@bdevkit/module-sdk'
-import type { Bdev, BdevHost } from '@bdevkit/module-sdk'
+import type { Bdev, BdevHost, DifContext } from '@bdevkit/module-sdk'
 import type { Driver, Outcome } from './driver.js'
 import { check } from './failure.js'
 import { firstDifference, pattern, Scatter } from './memory.js'
+import { inBlocks, placed, stamp } from './protection.js'
 
 const nameOf = (type: IoType): string => (IO_TYPE_NAMES[type] ?? `type ${type}`).toUpperCase()
 
@@ -22,12 +23,14 @@ export class Subject {
   /** False for bdevs whose reads return zeros whatever was written. */
   readonly keepsData: boolean
   readonly #scatters: Scatter[] = []
+  readonly #inBlocks: DifContext | null
 
   constructor(host: BdevHost, bdev: Bdev, driver: Driver, keepsData: boolean) {
     this.host = host
     this.bdev = bdev
     this.driver = driver
     this.keepsData = keepsData
+    this.#inBlocks = inBlocks(host, bdev)
   }
 
   supports(type: IoType): boolean {
@@ -58,7 +61,14 @@ export class Subject {
 
   /** What `lengthBytes` from block `offsetBlocks` hold after a write with `seed`. */
   data(offsetBlocks: number, numBlocks: number, seed: number): Uint8Array {
-    return pattern(this.bytes(offsetBlocks), this.bytes(numBlocks), seed)
+    return stamp(this.host, this.#inBlocks, offsetBlocks, pattern(this.bytes(offsetBlocks), this.bytes(numBlocks), seed))
+  }
+
+  /** A buffer with that data. */
+  filled(offsetBlocks: number, numBlocks: number, seed: number): Scatter {
+    const scatter = this.scatter([this.bytes(numBlocks)])
+    scatter.set(this.data(offsetBlocks, numBlocks, seed))
+    return scatter
   }
 
   /** Checks the ending of an I/O whose type the bdev declares, or does not. Returns whether it was carried out. */
@@ -111,7 +121,7 @@ export class Subject {
 
   /** Checks that `found`, read from `offsetBlocks` on, is `wanted`. */
   same(offsetBlocks: number, found: Uint8Array, wanted: Uint8Array): void {
-    const right = this.keepsData ? wanted : new Uint8Array(wanted.length)
+    const right = placed(this.host, this.#inBlocks, offsetBlocks, this.keepsData ? wanted : new Uint8Array(wanted.length), found)
     const at = firstDifference(found, right)
     if (at === -1) return
     const block = offsetBlocks + Math.floor(at / this.bdev.blockSizeBytes)

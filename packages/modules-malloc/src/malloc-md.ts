@@ -99,8 +99,8 @@ function intact(disk: MallocDisk, io: BdevIo): boolean {
     if (accel.dif.verify(dif, io.iovs, io.iovCnt, io.numBlocks)) return true
   } else if (io.mdBuf === null || accel.dif.dixVerify(dif, io.iovs, io.iovCnt, io.mdBuf, io.mdOff, io.numBlocks)) return true
   const { type, expected, actual, offsetBlocks } = dif.error
-  // A client could fill the log: the first failure is an error, the others are detail.
-  const level = disk.md!.failures++ === 0 ? 'error' : 'debug'
+  // A client could fill the log: the first failure is a warning, the others are detail.
+  const level = disk.md!.failures++ === 0 ? 'warn' : 'debug'
   log[level](`bdev "${io.bdev.name}": protection information of block ${io.offsetBlocks + offsetBlocks}, error type ${type}: expected ${expected}, found ${actual}`)
   return false
 }

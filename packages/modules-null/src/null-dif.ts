@@ -23,8 +23,8 @@ export const nullDifFn: BdevFnTable<NullDisk, NullModule> = {
     }
     if (io.type === IoType.Write && !accel.dif.verify(prepare(io, disk.dif!), io.iovs, io.iovCnt, io.numBlocks)) {
       const { type, expected, actual, offsetBlocks } = disk.dif!.error
-      // A client could fill the log: the first failure is an error, the others are detail.
-      const level = disk.difFailures++ === 0 ? 'error' : 'debug'
+      // A client could fill the log: the first failure is a warning, the others are detail.
+      const level = disk.difFailures++ === 0 ? 'warn' : 'debug'
       module.log[level](`WRITE to bdev "${io.bdev.name}": protection information of block ${io.offsetBlocks + offsetBlocks}, error type ${type}: expected ${expected}, found ${actual}`)
       return io.complete(IoStatus.Failed)
     }

@@ -28,7 +28,8 @@ export function submitRemapped(base: DescChannel, io: BdevIo, offsetBlocks: numb
 function remapAndSend(base: DescChannel, io: SdkBdevIo, success: boolean): void {
   const offsetBlocks = (io as BdevIo).bdev.ctx.offsetBlocks as number
   if (success && remapRefTags(io as BdevIo, io.offsetBlocks, io.offsetBlocks + offsetBlocks)) io.forward(base, offsetBlocks)
-  else io.complete(IoStatus.Failed)
+  // No block of the base has such a tag.
+  else io.complete(success && io.type === IoType.Compare ? IoStatus.Miscompare : IoStatus.Failed)
 }
 
 function remapRead(child: SdkBdevIo, parent: SdkBdevIo): void {

@@ -158,7 +158,7 @@ class Run {
   readonly #quiesces: { at: number; count: number; state: 'waiting' | 'held' | 'ending' }[] = []
   #value = 0
   #gone: Promise<unknown> | null = null
-  #failure: unknown = null
+  #failure: Error | null = null
 
   constructor(stage: StageHost, id: number, { kinds, bare, aligned, guarded }: Pick<Plan, 'kinds' | 'bare' | 'aligned' | 'guarded'>) {
     this.stage = stage
@@ -235,7 +235,7 @@ class Run {
 
   async end(): Promise<void> {
     const { test, fake, relays } = this.stage
-    for (let i = 0; i < 60 && this.#ops.size + this.#quiesces.length > 0; i++) {
+    for (let i = 0; i < 400 && this.#ops.size + this.#quiesces.length > 0; i++) {
       for (const io of [...this.disk.held]) if (this.disk.held.includes(io)) this.#complete(io)
       test.drain()
       await test.clock.settle()
@@ -266,7 +266,7 @@ class Run {
     try {
       body()
     } catch (thrown) {
-      this.#failure ??= thrown
+      this.#failure ??= thrown as Error
     }
   }
 
