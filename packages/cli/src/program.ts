@@ -98,7 +98,8 @@ function addServe(program: Command, args: readonly string[], done: (status: numb
         'its exit status becomes ours; without --nbd a private socket is made',
     )
     .option('--stdio', 'serve one NBD client on standard input and output')
-    .option('--insecure-listen', 'allow --nbd addresses that other machines can reach, with neither encryption nor passwords')
+    .option('--metrics <address>', 'answer GET /metrics for Prometheus on tcp:HOST:PORT or unix:PATH')
+    .option('--insecure-listen', 'allow addresses that other machines can reach, with neither encryption nor passwords')
     .option('--strict', 'check modules for misuse of I/O objects and buffers; slow, for tests')
     .option('--json', 'when ready, print what is served as one line of JSON')
     .option('--watch', 'build modules that are named by their folder, and start again, whenever their sources or the stack file change')
@@ -252,6 +253,7 @@ function addModuleOptions(command: Command): void {
 function addLogLevel(command: Command): void {
   const level = new Option('--log-level <level>', 'messages to print on standard error').choices(LOG_LEVELS).default('notice')
   command.addOption(level)
+  command.addOption(new Option('--log-format <format>', 'form of these messages').choices(['text', 'json']).default('text'))
 }
 
 function examples(...lines: string[]): string {

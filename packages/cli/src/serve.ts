@@ -10,6 +10,7 @@ import { cliVersion, commandName, err, formatBytes, out, shellWord, UsageError }
 import { addExports, describeExports, runVariables, type ServedExport } from './serve-exports.js'
 import { runCommand } from './serve-run.js'
 import { ExitCleanup, StopSignals } from './signals.js'
+import { notifySystemd } from './systemd.js'
 import { finishHost, openStack, type StackOptions } from './stack.js'
 
 /** Options of `bdev serve`. */
@@ -22,6 +23,8 @@ export interface ServeOptions extends StackOptions {
   run?: string
   stdio?: boolean
   insecureListen?: boolean
+  /** Address, as written. */
+  metrics?: string
   json?: boolean
   watch?: boolean
 }
@@ -34,7 +37,7 @@ const DRAIN_REPORT_MS = 1000
 
 /** `bdev serve`: a stack and its sockets, until a signal, the command of `--run` or the client of `--stdio` ends it. */
 export async function serve(options: ServeOptions): Promise<number> {
-  const addresses = (options.nbd ?? []).map(parseAddress)
+  const addresses = (options.nbd ?? []).map(text => parseAddress('--nbd', text))
   checkOptions(options, addresses)
   const signals = new StopSignals()
   const cleanup = new ExitCleanup()
@@ -46,11 +49,11 @@ export async function serve(options: ServeOptions): Promise<number> {
   }
 }
 
-function parseAddress(text: string): NbdAddress {
+function parseAddress(option: string, text: string): NbdAddress {
   try {
     return parseNbdAddress(text)
   } catch (cause) {
-    throw new UsageError(`--nbd ${text}: ${(cause as Error).message}`, { cause })
+    throw new UsageError(`${option} ${text}: ${(cause as Error).message}`, { cause })
   }
 }
 
@@ -73,6 +76,9 @@ function checkOptions(options: ServeOptions, nbd: readonly NbdAddress[]): void {
   }
   if (new Set(exports.map(({ name }) => name)).size < exports.length)
     throw new UsageError('--export: two exports have one name; write BDEV=NAME')
+  const metrics = options.metrics === undefined ? undefined : parseAddress('--metrics', options.metrics)
+  if (metrics !== undefined && !isLocalAddress(metrics) && options.insecureListen !== true)
+    throw new UsageError(`--metrics ${options.metrics}: this address can be reached from other machines. Use 127.0.0.1, or say --insecure-listen`)
   for (const address of nbd) {
     if (isLocalAddress(address) || options.insecureListen === true) continue
     throw new UsageError(
@@ -104,6 +110,7 @@ class Target {
   #host: Host | undefined
   #rpc: RpcServer | undefined
   #nbd: NbdServer | undefined
+  #metrics: { close(): Promise<void>; readonly address: string } | undefined
   /** Servers and disks that calls make. */
   #nbdMethods: NbdMethods | undefined
   #bdevs: Bdev[] = []
@@ -128,6 +135,7 @@ class Target {
     let clean = true
     try {
       this.#announce()
+      await notifySystemd('READY=1', 'serves')
       status = await this.#serve()
     } finally {
       clean = await this.#stop()
@@ -149,6 +157,7 @@ class Target {
       })
       this.#host = stack.host
       await this.#listenNbd(stack.host)
+      await this.#listenMetrics(stack.host)
       this.#rpc?.resume()
     } catch (thrown) {
       await this.#stop()
@@ -188,6 +197,13 @@ class Target {
     }
   }
 
+  async #listenMetrics(host: Host): Promise<void> {
+    const { metrics } = this.#options
+    if (metrics === undefined) return
+    const { metricsText, serveMetrics } = await import('./metrics.js')
+    this.#metrics = await serveMetrics(parseAddress('--metrics', metrics), () => metricsText(host, this.#nbd))
+  }
+
   #listensAt(...paths: string[]): void {
     this.#sockets.push(...paths)
     for (const path of paths) this.#cleanup.add(path)
@@ -206,7 +222,7 @@ class Target {
     if (run !== undefined || stdio === true) return
     const exports = this.#nbd === undefined ? [] : describeExports(this.#nbd, this.#bdevs, readOnly)
     const rpcSocket = this.#rpc?.path ?? null
-    if (json === true) return out(JSON.stringify({ ready: true, pid: process.pid, rpcSocket, exports }))
+    if (json === true) return out(JSON.stringify({ ready: true, pid: process.pid, rpcSocket, exports, ...(this.#metrics === undefined ? {} : { metrics: this.#metrics.address }) }))
     out(`bdev ${cliVersion()}, process ${process.pid}`)
     exports.forEach(({ name, bdev, product, sizeBytes, blockSizeBytes, uris }, i) => {
       const notes = [...(i === 0 ? ['default export'] : []), ...(readOnly ? ['read-only'] : [])].join(', ')
@@ -215,6 +231,7 @@ class Target {
       for (const uri of uris) out(`  ${uri}`)
     })
     if (rpcSocket !== null) out(`\nRPC socket: ${rpcSocket}`)
+    if (this.#metrics !== undefined) out(`\nmetrics: ${this.#metrics.address}`)
     this.#hints(exports[0], rpcSocket)
     out('\nready; Ctrl-C stops it')
   }
@@ -256,10 +273,12 @@ class Target {
 
   /** Takes everything down; false where somebody had to be cut off or does not end. */
   async #stop(): Promise<boolean> {
+    void notifySystemd('STOPPING=1', 'clients finish what they have in flight')
     const report = setTimeout(() => this.#reportBusy(), DRAIN_REPORT_MS)
     const [drained, others = []] = await Promise.all([
       this.#nbd?.stop({ deadlineMs: DRAIN_TIMEOUT_MS }),
       this.#nbdMethods?.stop(DRAIN_TIMEOUT_MS),
+      this.#metrics?.close(),
       this.#rpc?.close(),
     ])
     clearTimeout(report)

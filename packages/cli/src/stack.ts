@@ -37,6 +37,7 @@ export interface ModuleOptions {
 export interface StackOptions extends ModuleOptions {
   strict?: boolean
   logLevel: LogLevel
+  logFormat?: 'text' | 'json'
   /** Name what fails in the stack file, and go on. */
   lenient?: boolean
   /** Initialise nothing before `framework_start_init` is called. */
@@ -99,7 +100,7 @@ export async function openStack(options: StackOptions, hooks: StackHooks = {}): 
   if (failures.length > 0) throw new ModuleLoadError(failures)
 
   const control = new LogControl(options.logLevel)
-  const sink = stderrSink(control)
+  const sink = options.logFormat === 'json' ? (await import('./log-json.js')).jsonSink(control) : stderrSink(control)
   const host = createHost({ log: sink, strict: options.strict ?? false })
   for (const module of loaded) host.use(module.value)
   const { held, log } = holdBack(sink)

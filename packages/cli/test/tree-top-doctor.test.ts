@@ -9,7 +9,10 @@ import { bdev, bdevHere, call, malloc, passthru, stackFile, startServer } from '
 describe('bdev tree', () => {
   it('shows what stands on what, who claims it, and who has it open', async () => {
     const split = call('bdev_split_create', { base_bdev: 'Base', split_count: 2 })
-    const server = await startServer(stackFile([malloc('Base', 4096), split, passthru('Top', 'Basep0'), malloc('Alone')]), ['--export', 'Top'])
+    const server = await startServer(stackFile([malloc('Base', 4096), split, passthru('Top', 'Basep0'), malloc('Alone')]), [
+      '--export',
+      'Top',
+    ])
     const { stdout } = await bdev(['tree', '-s', server.rpcSocket])
     expect(stdout.split('\n').slice(0, -1)).toEqual([
       'Basep1  Split Disk, 1 MiB in blocks of 512',
@@ -25,11 +28,26 @@ describe('bdev tree', () => {
 
   it('shows the bases of a bdev once', () => {
     const node = (name: string, ...bases: string[]): GraphNode => ({
-      name, product_name: 'x', module: 'x', block_size: 512, num_blocks: 2, bases, claim_type: null, claimed_by: [], opened_by: [],
+      name,
+      product_name: 'x',
+      module: 'x',
+      block_size: 512,
+      num_blocks: 2,
+      bases,
+      claim_type: null,
+      claimed_by: [],
+      opened_by: [],
     })
     expect(treeLines([])).toEqual(['no bdevs'])
     const lines = treeLines([node('leaf'), node('middle', 'leaf'), node('a', 'middle', 'leaf'), node('b', 'middle')])
-    expect(lines.map(line => line.replace(/ {2}x, .*blocks of 512/, ''))).toEqual(['a', '├─ middle', '│  └─ leaf', '└─ leaf', 'b', '└─ middle (shown above)'])
+    expect(lines.map(line => line.replace(/ {2}x, .*blocks of 512/, ''))).toEqual([
+      'a',
+      '├─ middle',
+      '│  └─ leaf',
+      '└─ leaf',
+      'b',
+      '└─ middle (shown above)',
+    ])
   })
 })
 
@@ -45,8 +63,20 @@ describe('bdev top', () => {
     running = false
     await load
     expect(stderr).toBe('')
-    const tables = stdout.trim().split('\n').map(line => JSON.parse(line) as TopRow[])
-    expect(tables.map(table => table.map(row => [row.bdev, row.layer]))).toEqual([[['Top', 0], ['Base', 1]], [['Top', 0], ['Base', 1]]])
+    const tables = stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as TopRow[])
+    expect(tables.map(table => table.map(row => [row.bdev, row.layer]))).toEqual([
+      [
+        ['Top', 0],
+        ['Base', 1],
+      ],
+      [
+        ['Top', 0],
+        ['Base', 1],
+      ],
+    ])
     for (const row of tables[1]!) {
       expect(row.iops).toBeGreaterThan(0)
       expect(row.mibPerSec / row.iops).toBeCloseTo(4096 / 1024 / 1024, 6)
@@ -65,7 +95,11 @@ describe('bdev top', () => {
     const counts = new Float64Array(12)
     counts[1] = 98
     counts[9] = 2
-    expect([percentileUs(shape, counts, 0.5), percentileUs(shape, counts, 0.99), percentileUs(shape, new Float64Array(12), 0.5)]).toEqual([1.5, 11, null])
+    expect([
+      percentileUs(shape, counts, 0.5),
+      percentileUs(shape, counts, 0.99),
+      percentileUs(shape, new Float64Array(12), 0.5),
+    ]).toEqual([1.5, 11, null])
   })
 })
 
