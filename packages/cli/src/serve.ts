@@ -222,7 +222,10 @@ class Target {
     if (run !== undefined || stdio === true) return
     const exports = this.#nbd === undefined ? [] : describeExports(this.#nbd, this.#bdevs, readOnly)
     const rpcSocket = this.#rpc?.path ?? null
-    if (json === true) return out(JSON.stringify({ ready: true, pid: process.pid, rpcSocket, exports, ...(this.#metrics === undefined ? {} : { metrics: this.#metrics.address }) }))
+    if (json === true) {
+      const metrics = this.#metrics === undefined ? {} : { metrics: this.#metrics.address }
+      return out(JSON.stringify({ ready: true, pid: process.pid, rpcSocket, exports, ...metrics }))
+    }
     out(`bdev ${cliVersion()}, process ${process.pid}`)
     exports.forEach(({ name, bdev, product, sizeBytes, blockSizeBytes, uris }, i) => {
       const notes = [...(i === 0 ? ['default export'] : []), ...(readOnly ? ['read-only'] : [])].join(', ')

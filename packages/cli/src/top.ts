@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RpcCallError, RpcClient, type GraphNode } from '@bdevkit/rpc'
+import { RpcCallError, type GraphNode, type RpcClient } from '@bdevkit/rpc'
 import { connect, type BdevkitMethods } from '@bdevkit/rpc/client'
 import { formatTable, out } from './output.js'
 import { StopSignals } from './signals.js'
