@@ -22,8 +22,9 @@ interface Example {
 function exampleOf(module: string): Example {
   const readme = readFileSync(join(root, 'packages', module, 'README.md'), 'utf8')
   const [, section = ''] = /^## Try it\n([^]*?)^## /m.exec(readme) ?? []
-  const fence = (language: string): string => new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'm').exec(section)?.[1] ?? ''
-  return { stack: fence('json'), commands: fence('sh') }
+  const fences = (language: string): string[] =>
+    [...section.matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'gm'))].map(match => match[1] ?? '')
+  return { stack: fences('json')[0] ?? '', commands: fences('sh').join('') }
 }
 
 describe.each(modules)('README of %s', module => {
