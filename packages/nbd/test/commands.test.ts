@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { IoStatus } from '@bdevkit/module-sdk'
+import { DifFlag, DifType, IoStatus } from '@bdevkit/module-sdk'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { RawClient, bytes, request } from './client.js'
 import { createBench, type Bench, type RamDisk } from './ram-disk.js'
@@ -38,6 +38,9 @@ beforeAll(async () => {
   const lender = bench.addDisk('lender', { numBlocks: 32_768, lendsReadBuffers: true })
   for (let i = 0; i < lender.bytes.length; i++) lender.bytes[i] = i % 251
   bench.addDisk('aligned', { requiredAlignmentBytes: 4096 })
+  const checks = DifFlag.GuardCheck | DifFlag.ReftagCheck
+  const interleaved = { blockSizeBytes: 520, mdSizeBytes: 8, mdInterleave: true, difType: DifType.Type1, difCheckFlags: checks }
+  bench.addDisk('guarded', { ...interleaved, numBlocks: 70_000, types: [1, 2], lendsReadBuffers: true })
   const served = await bench.serve({
     exports: [
       { name: '', bdevName: 'ram0' },
@@ -46,6 +49,7 @@ beforeAll(async () => {
       { name: 'volatile', bdevName: 'volatile' },
       { name: 'lender', bdevName: 'lender' },
       { name: 'aligned', bdevName: 'aligned' },
+      { name: 'guarded', bdevName: 'guarded' },
     ],
   })
   path = served.path
@@ -94,6 +98,27 @@ describe('READ and WRITE', () => {
     }
     client.end()
     await poolFull()
+  })
+
+  it('of a bdev with metadata in its blocks are of its data alone', async () => {
+    const client = await RawClient.enter(path, 'guarded')
+    const { bytes: stored } = bench.host.bdevByName('guarded')!.ctx as RamDisk
+    for (const length of [512, 512 * 3, 65_536, MIB, 32 * MIB]) {
+      const payload = Buffer.alloc(length, length % 253)
+      payload.writeUInt32BE(length, length - 4)
+      expect((await client.ok(WRITE, { offset: 1024, payload })).error).toBe(0)
+      const back = await client.ok(READ, { offset: 1024, length }, length)
+      expect(back.data.equals(payload)).toBe(true)
+    }
+    // Block 300 of the disk carries its number.
+    expect([...stored.subarray(300 * 520 + 514, 301 * 520)]).toEqual([0, 0, 0, 0, 1, 44])
+    expect((await client.ok(ZERO, { offset: 512 * 300, length: 512 })).error).toBe(0)
+    expect([...stored.subarray(300 * 520, 301 * 520)]).toEqual([...new Uint8Array(518), 1, 44])
+    stored[301 * 520]! ^= 1
+    expect((await client.ok(READ, { offset: 512 * 301, length: 512 })).error).toBe(EIO)
+    // The last block ends where the export does.
+    expect((await client.ok(READ, { offset: 512 * 69_999, length: 1024 })).error).toBe(EINVAL)
+    client.end()
   })
 
   it('of a bdev that wants aligned buffers', async () => {
