@@ -30,7 +30,8 @@ describe('docs/port-from-spdk.md', () => {
       return [...body.matchAll(/^ {4}(?:readonly )?(\w+)\??[(:<]/gm)].map(match => match[1]!)
     }
     const text = read('docs/port-from-spdk.md')
-    const all = ['BdevModuleInstance', 'BdevFnTable', 'BdevGeometry', 'BdevLimits', 'BdevSpec', 'BdevIo', 'DescChannel', 'BdevDesc', 'BdevHost'].flatMap(members)
+    const given = ['BdevModuleInstance', 'BdevFnTable', 'BdevGeometry', 'BdevLimits', 'BdevSpec']
+    const all = [...given, 'BdevIo', 'DescChannel', 'BdevDesc', 'BdevHost'].flatMap(members)
     const missing = all.filter(member => !new RegExp(`\\b${member}\\b`).test(text) && !own.has(member))
     expect(missing, 'add a row to docs/port-from-spdk.md for each; what SPDK has not, to the list `own` here').toEqual([])
   })
