@@ -16,6 +16,8 @@ export interface ConformanceDisks {
 export interface ConformanceOptions {
   /** The module under test, as its package exports it. */
   module: BdevModule
+  /** Further modules, where the bdev under test is a stack of several kinds. */
+  modules?: readonly BdevModule[]
   /**
    * Creates the bdev under test and answers its name. Called once per case, each in a fresh host, and again after `remove`.
    * The bdev needs at least 8 MiB.

@@ -48,7 +48,7 @@ export class Rig {
 
   /** A host that runs, with the base bdevs, without the bdev under test. */
   static async start(options: ConformanceOptions, level: Level, strict: boolean, baseTypes?: readonly number[]): Promise<Rig> {
-    const test = await startTestHost(options.module, { strict, limitMs: options.limitMs ?? LIMIT_MS })
+    const test = await startTestHost([options.module, ...(options.modules ?? [])], { strict, limitMs: options.limitMs ?? LIMIT_MS })
     const rig = new Rig(options, level, test)
     await options.prepare?.(rig.kit.host, rig.#disks)
     const blockSizeBytes = options.baseBlockSizeBytes ?? BASE_BLOCK_BYTES
@@ -146,9 +146,10 @@ export class Rig {
     return bdev === undefined ? null : (bdev.fn.dumpInfoJson?.(bdev.ctx) ?? {})
   }
 
-  /** The calls of a saved configuration that are the module's. */
+  /** The calls of a saved configuration that are the modules'. */
   configuration(): RpcCall[] {
-    const methods = Object.keys((this.#options.module.rpc ?? {}) as object)
+    const { module, modules = [] } = this.#options
+    const methods = [module, ...modules].flatMap(({ rpc }) => Object.keys((rpc ?? {}) as object))
     return this.#host.configJson().filter(({ method }) => methods.includes(method))
   }
 
