@@ -96,10 +96,18 @@ function raidOf(module: RaidModule, found: Superblock): RaidBdev {
   return raid
 }
 
+/** Former members that could not come back as long as another one was rebuilt. Never rejects. */
+export async function offerFormer(module: RaidModule, raid: RaidBdev): Promise<void> {
+  await module.oneByOne(() => offerOthers(module, raid)).catch((thrown: unknown) => {
+    module.host.log.error(`${raid.who}: looking for former members: ${(thrown as Error).message}`)
+  })
+}
+
 /** Members that were there before: while the array was unknown nobody took them, or they were ignored before it was online. */
 async function offerOthers(module: RaidModule, raid: RaidBdev): Promise<void> {
   const { host } = module
   for (const { uuid } of raid.superblock?.entries ?? []) {
+    if (raid.state === 'offline' || raid.numDiscovered === raid.members.length) return
     const bdev = host.bdevByName(uuid)
     if (bdev === undefined || module.memberOf(bdev) !== undefined || bdev.claimType !== 0 || raid.rebuild !== null) continue
     const found = await superblockOn(module, bdev)

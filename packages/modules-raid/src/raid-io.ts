@@ -17,6 +17,8 @@ export class RaidIo {
   good = 0
   /** How the first failure ended. */
   status: number = IoStatus.Success
+  /** A reset of the array has aborted it on a member that stays: without that one it is not carried out. */
+  cut = false
   /** The slot that is read from. */
   slot = 0
   /** Slots of members that failed; made where there is one. */
@@ -60,6 +62,7 @@ export function startAll(ch: RaidChannel, io: BdevIo<RaidIo>, send: (io: BdevIo<
   own.left = 1
   own.good = 0
   own.status = IoStatus.Success
+  own.cut = false
   own.failed = null
   own.wait.fn = send
   own.wait.arg = io
@@ -89,8 +92,8 @@ export function legSent(io: BdevIo<RaidIo>, leg: DescChannel, rc: number): boole
 export function legFailed(own: RaidIo, slot: number, status: number): void {
   if (own.status === IoStatus.Success) own.status = status
   // Aborted by a reset of the array: the member is not to blame.
-  if (slot >= 0 && status === IoStatus.Aborted && own.ch.raid.resets > 0) return
-  if (own.failed === null) own.failed = [slot] // cold: a failure
+  if (slot >= 0 && status === IoStatus.Aborted && own.ch.raid.resets > 0) own.cut = true
+  else if (own.failed === null) own.failed = [slot] // cold: a failure
   else own.failed.push(slot)
 }
 
@@ -124,7 +127,7 @@ function settleFailures(io: BdevIo<RaidIo>, failed: readonly number[]): void {
   const own = io.ctx
   const { raid } = own.ch
   own.failed = null
-  if (raid.maxMissing === 0 || own.good === 0) {
+  if (raid.maxMissing === 0 || own.good === 0 || own.cut) {
     io.complete(own.status)
     return
   }

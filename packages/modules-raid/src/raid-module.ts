@@ -4,6 +4,7 @@ import type { Bdev, BdevHost, RpcCall } from '@bdevkit/module-sdk'
 import { levelsByName } from './levels/index.js'
 import { RaidBdev } from './raid-bdev.js'
 import { configureMember } from './raid-configure.js'
+import { offerFormer } from './raid-examine.js'
 import { deleteRaid, removeMember } from './raid-leave.js'
 import type { RaidMember } from './raid-member.js'
 import type { RaidCreateParams, RaidOptions } from './rpc.js'
@@ -42,6 +43,11 @@ export class RaidModule {
   forget(raid: RaidBdev): void {
     const at = this.raids.indexOf(raid)
     if (at >= 0) this.raids.splice(at, 1)
+  }
+
+  /** A rebuild has ended: another member may wait for one. */
+  rebuildEnded(raid: RaidBdev): void {
+    void this.spares.fill(raid).then(() => offerFormer(this, raid))
   }
 
   /** Tells operators what became of an array. */
@@ -93,14 +99,18 @@ export class RaidModule {
     return true
   }
 
-  /** `bdev_raid_add_base_bdev`. */
-  async addMember(raid: RaidBdev, name: string): Promise<true> {
-    if (raid.rebuild !== null) fail('EPERM', `${raid.who}: a rebuild is under way; add bdev "${name}" when it has ended`)
+  /**
+   * `bdev_raid_add_base_bdev`. `begin` is called when nothing is in the way any more.
+   * @throws BdevError EPERM another one is being rebuilt; EINVAL no slot is empty; what `configureMember` throws.
+   */
+  async addMember(raid: RaidBdev, name: string, begin?: () => void): Promise<true> {
     await raid.inTurn(async () => {
+      if (raid.rebuild !== null) fail('EPERM', `${raid.who}: a rebuild is under way; add bdev "${name}" when it has ended`)
       const uuid = raid.state === 'configuring' ? this.host.bdevByName(name)?.uuid : undefined
       const empty = raid.members.filter(member => member.name === null)
       const member = empty.find(one => one.uuid !== null && one.uuid === uuid) ?? empty.find(one => one.uuid === null)
       if (member === undefined) fail('EINVAL', `${raid.who}: it has no empty slot for bdev "${name}"`)
+      begin?.()
       member.name = name
       try {
         await configureMember(raid, member, false)

@@ -326,6 +326,7 @@ export class Rebuild {
     if (goesOn && failure === undefined && !this.#stopping) await rebuildDone(raid, target)
     raid.rebuild = null
     if (!goesOn) return
+    raid.module.rebuildEnded(raid)
     if (!target.target) {
       raid.module.notice(raid, `has rebuilt base bdev "${target.name}" in slot ${target.slot}; ${raid.numDiscovered} of ${raid.members.length} members take part`)
     } else {

@@ -63,11 +63,13 @@ export class Spares {
     if (this.#module.finishing || raid.state !== 'online' || raid.rebuild !== null || raid.numDiscovered === raid.members.length) return
     const spare = this.#spares.find(({ raidName }) => raidName === raid.name)
     if (spare === undefined) return
-    this.#drop(spare)
-    this.#module.notice(raid, `puts spare bdev "${spare.name}" in the place of a missing member`)
     try {
-      await this.#module.addMember(raid, spare.name)
+      await this.#module.addMember(raid, spare.name, () => {
+        this.#module.notice(raid, `puts spare bdev "${spare.name}" in the place of a missing member`)
+        this.#drop(spare)
+      })
     } catch (thrown) {
+      if (this.#spares.includes(spare)) return // the place is taken, for now
       this.#module.host.log.error(`${raid.who}: spare bdev "${spare.name}" cannot be used: ${(thrown as Error).message}`)
       await this.fill(raid)
     }

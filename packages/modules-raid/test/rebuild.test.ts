@@ -213,3 +213,34 @@ describe('a record of progress', () => {
     }
   })
 })
+
+describe('two missing members', () => {
+  it('are rebuilt one after the other: from spares, and when they come back', async () => {
+    const members = disks(4)
+    const spares = [new Disk('s0', MEMBER_BLOCKS), new Disk('s1', MEMBER_BLOCKS)]
+    const rig = await Rig.start(...members, ...spares)
+    await rig.create('raid1', members, { superblock: true })
+    for (const { name } of spares) await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: name, spare: true })
+    await Promise.all([rig.unplug(members[0]!), rig.unplug(members[1]!)])
+    await rig.until('both rebuilds', () => rig.raidInfo()!.num_base_bdevs_discovered === 4 && rig.raidInfo()!.process === undefined)
+    expect(rig.raidInfo()!.base_bdevs_list.map(({ name }) => name).toSorted()).toEqual(['d2', 'd3', 's0', 's1'])
+    await Promise.all([rig.unplug(members[2]!), rig.unplug(members[3]!)])
+    expect(rig.raidInfo()).toMatchObject({ num_base_bdevs_discovered: 2 })
+    await Promise.all([rig.plug(members[2]!), rig.plug(members[3]!)])
+    await rig.until('both rebuilds', () => rig.raidInfo()!.num_base_bdevs_discovered === 4 && rig.raidInfo()!.process === undefined)
+    await rig.stop()
+  })
+
+  it('cannot be rebuilt at once by two calls', async () => {
+    const members = disks(3)
+    const rig = await Rig.start(...members, new Disk('a', MEMBER_BLOCKS), new Disk('b', MEMBER_BLOCKS))
+    await rig.create('raid1', members)
+    await Promise.all([rig.unplug(members[0]!), rig.unplug(members[1]!)])
+    const add = (name: string): Promise<unknown> => rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: name })
+    const answers = await Promise.allSettled([add('a'), add('b')])
+    expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+    expect((answers[1] as PromiseRejectedResult).reason).toMatchObject({ rpcCode: -1 })
+    await rig.rebuilt()
+    await rig.stop()
+  })
+})
