@@ -223,7 +223,7 @@ describe('two missing members', () => {
     for (const { name } of spares) await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: name, spare: true })
     await Promise.all([rig.unplug(members[0]!), rig.unplug(members[1]!)])
     await rig.until('both rebuilds', () => rig.raidInfo()!.num_base_bdevs_discovered === 4 && rig.raidInfo()!.process === undefined)
-    expect(rig.raidInfo()!.base_bdevs_list.map(({ name }) => name).toSorted()).toEqual(['d2', 'd3', 's0', 's1'])
+    expect(rig.raidInfo()!.base_bdevs_list.map(({ name }) => name).toSorted((a, b) => String(a).localeCompare(String(b)))).toEqual(['d2', 'd3', 's0', 's1'])
     await Promise.all([rig.unplug(members[2]!), rig.unplug(members[3]!)])
     expect(rig.raidInfo()).toMatchObject({ num_base_bdevs_discovered: 2 })
     await Promise.all([rig.plug(members[2]!), rig.plug(members[3]!)])
