@@ -8,7 +8,7 @@
                                     answered, and every acknowledged write with FUA
 
 Blocks have 4096 bytes. Version v of block b is made of sectors that hold the hash of (v, b, sector), so that what is read says
-which write it came from. A write that was not acknowledged may be there, or not, sector by sector. verify ends with status 1
+which write it came from. A write that was not acknowledged may be there, or not, sector by sector. verify ends with status 3
 where something is lost, and takes what it found as the new beginning.
 """
 import hashlib
@@ -22,6 +22,8 @@ BLOCK = 4096
 SECTOR = 512
 SECTORS = BLOCK // SECTOR
 DEPTH = 32
+# Exit status where something is lost, unlike that of a Python that fails.
+LOST = 3
 
 
 def sector(version, block, index):
@@ -174,7 +176,7 @@ def verify(handle, state, mode):
         block.update(base=found, writes=[], acked=0, durable=0)
     state.save()
     print(json.dumps({"blocks": len(state.blocks), "lost": len(lost), "newerSectors": newer, "unflushedLost": unflushed, "examples": lost[:5]}))
-    return 1 if lost else 0
+    return LOST if lost else 0
 
 
 def main():
