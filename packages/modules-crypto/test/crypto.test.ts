@@ -75,12 +75,14 @@ describe('I/O', () => {
   it('RESET ends after the I/O that is still being encrypted or decrypted', async () => {
     await rig.create()
     const order: string[] = []
-    const own = block(3, 512)
-    const write = rig.write(0, own).then(({ status }) => order.push(`write ${status}`))
-    const read = rig.read(512, block(0, 512)).then(({ status }) => order.push(`read ${status}`))
+    // More than one batch of them: the base has answered all before the last one is decrypted.
+    const reads = Array.from({ length: 64 }, () => rig.read(0, block(0, 256)).then(({ status }) => order.push(`read ${status}`)))
+    const own = block(3, 256)
+    const write = rig.write(512, own).then(({ status }) => order.push(`write ${status}`))
     const reset = rig.submit(cb => rig.channel.reset(cb, null)).then(({ status }) => order.push(`reset ${status}`))
-    await Promise.all([write, read, reset])
+    await Promise.all([...reads, write, reset])
     expect(order.at(-1)).toBe(`reset ${Success}`)
+    expect(order.filter(line => line === `read ${Success}`)).toHaveLength(64)
     // The base was being reset when the encrypted data came: it was not taken, or it was all there.
     expect([`write ${Aborted}`, `write ${Success}`]).toContain(order.find(line => line.startsWith('write')))
     expect((await rig.write(0, own)).status).toBe(Success)
