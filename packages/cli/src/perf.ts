@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { performance } from 'node:perf_hooks'
-import type { Bdev, Desc } from '@bdevkit/core'
+import type { Bdev, Desc, Host } from '@bdevkit/core'
 import { IoType } from '@bdevkit/module-sdk'
 import { errnoName } from '@bdevkit/rpc'
 import { threadCpuSeconds } from './cpu-time.js'
@@ -24,6 +24,9 @@ export interface PerfOptions extends StackOptions {
   warmup: number
   latency: boolean
   json?: boolean
+  /** Measure when `perform_tests` asks for it, on `rpcSocket`. */
+  waitForTests?: boolean
+  rpcSocket?: string
 }
 
 /** Latencies of the second pass, microseconds. */
@@ -32,6 +35,7 @@ export interface PerfLatency {
   p50: number
   p99: number
   p999: number
+  min: number
   max: number
   /** Smallest step of the clock. */
   resolution: number
@@ -83,24 +87,33 @@ const NAMES: Readonly<Record<number, string>> = {
 
 /** `bdev perf`: status 1 where an I/O failed. */
 export async function perf(options: PerfOptions): Promise<number> {
+  if (options.waitForTests === true) return (await import('./perf-wait.js')).perfWaiting(options)
   const { host } = await openStack(options)
-  const { bdev: name, workload } = options
   try {
-    const found = host.bdevByName(name)
-    if (found === undefined) {
-      const names = host.bdevs.map(bdev => bdev.name).join(', ')
-      throw new CliError(`--bdev ${name}: there is no such bdev; the stack file has ${names === '' ? 'none' : names}`)
-    }
-    checkBdev(found, options)
-    const write = workload !== 'read' && workload !== 'randread'
-    const desc = host.openBdev(name, { write, owner: 'bdev perf', hideMetadata: found.mdInterleave, onEvent: () => undefined })
-    const result = await measure(desc, options)
+    const result = await runPerf(host, options)
     if (options.json === true) out(JSON.stringify(result))
     else printResult(result)
     return result.failed > 0 ? 1 : 0
   } finally {
     for (const wait of await finishHost(host)) err(`bdev: ended in spite of ${wait}`)
   }
+}
+
+/**
+ * Measures one bdev of a host.
+ * @throws UsageError, CliError what is asked for does not fit the bdev; BdevError it cannot be opened.
+ */
+export async function runPerf(host: Host, options: PerfOptions): Promise<PerfResult> {
+  const { bdev: name, workload } = options
+  const found = host.bdevByName(name)
+  if (found === undefined) {
+    const names = host.bdevs.map(bdev => bdev.name).join(', ')
+    throw new CliError(`--bdev ${name}: there is no such bdev; the stack file has ${names === '' ? 'none' : names}`)
+  }
+  checkBdev(found, options)
+  const write = workload !== 'read' && workload !== 'randread'
+  const desc = host.openBdev(name, { write, owner: 'bdev perf', hideMetadata: found.mdInterleave, onEvent: () => undefined })
+  return measure(desc, options)
 }
 
 function checkBdev(bdev: Bdev, { workload, ioSize, queueDepth }: PerfOptions): void {
@@ -213,6 +226,7 @@ function describeLatency(histogram: LatencyHistogram): PerfLatency {
     p50: us(histogram.percentileNs(0.5)),
     p99: us(histogram.percentileNs(0.99)),
     p999: us(histogram.percentileNs(0.999)),
+    min: us(histogram.percentileNs(0)),
     max: us(histogram.maxNs),
     resolution: us(clockResolutionNs()),
   }

@@ -213,11 +213,19 @@ function addPerf(program: Command, done: (status: number) => void): void {
     .option('--warmup <seconds>', 'time before the first pass that does not count', parseSeconds(0), 0.5)
     .option('--no-latency', 'leave the second pass out')
     .option('--threads <count>', 'threads that submit; only 1 so far', parseInteger(1, 1), 1)
+    .option('-z, --wait-for-tests', 'measure when the JSON-RPC method perform_tests asks for it, which may say otherwise than these options')
+    .option('-r, --rpc-socket <path>', 'Unix socket for perform_tests')
     .option('--json', 'print the result as one line of JSON')
   addModuleOptions(command)
   addLogLevel(command)
   command
-    .addHelpText('after', examples('bdev perf -c stack.json --bdev Malloc0 -w randread -o 4096 -q 32 -t 5 --json'))
+    .addHelpText(
+      'after',
+      examples(
+        'bdev perf -c stack.json --bdev Malloc0 -w randread -o 4096 -q 32 -t 5 --json',
+        'bdev perf -c stack.json --bdev Malloc0 -w randread -o 4096 -q 32 -t 5 -z -r perf.sock',
+      ),
+    )
     .action(async (options: PerfOptions) => {
       done(await (await import('./perf.js')).perf(options))
     })

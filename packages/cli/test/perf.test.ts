@@ -30,7 +30,7 @@ describe('bdev perf', () => {
     expect(result.cpuSeconds).toBeGreaterThan(0)
     expect(result.cpuSeconds).toBeLessThan(result.seconds * 1.1)
     const { avg, p50, p99, p999, max, resolution } = result.latencyUs!
-    expect(Object.keys(result.latencyUs!)).toEqual(['avg', 'p50', 'p99', 'p999', 'max', 'resolution'])
+    expect(Object.keys(result.latencyUs!)).toEqual(['avg', 'p50', 'p99', 'p999', 'min', 'max', 'resolution'])
     expect([0, p50, p99, p999, max]).toEqual([0, p50, p99, p999, max].sort((a, b) => a - b))
     expect(avg).toBeGreaterThan(0)
     expect(avg).toBeLessThanOrEqual(max)

@@ -29,6 +29,8 @@ export interface NotificationOptions {
 }
 
 const BATCH = 256
+/** As many as a server keeps. */
+const KEPT_MAX = 1024
 const POLL_MS = 200
 
 /**
@@ -52,13 +54,8 @@ export async function* notifications(
   }
 }
 
-/** The id that the next notification will have. */
+/** The id that the next notification will have: in one question, so that none that comes meanwhile counts as past. */
 async function firstFree(source: NotificationSource): Promise<number> {
-  let next = 0
-  for (;;) {
-    const found = await source.call('notify_get_notifications', { id: next, max: BATCH })
-    const last = found[found.length - 1]
-    if (last === undefined) return next
-    next = last.id + 1
-  }
+  const kept = await source.call('notify_get_notifications', { id: 0, max: KEPT_MAX })
+  return (kept[kept.length - 1]?.id ?? -1) + 1
 }
