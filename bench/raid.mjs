@@ -31,8 +31,10 @@ async function compare() {
       const one = run(kind, 0, 32, values.seconds, direction).iops
       const after = run('malloc', 1, 32, values.seconds, direction).iops
       ratios[i].push((2 * one) / (before + after))
+      process.stderr.write(`${kind} ${direction} ${ratios[i].at(-1).toFixed(2)}  `)
     }
     stripes.push(run('raid5f', 0, 8, values.seconds, 'w', 192 * 1024).gbPerS)
+    process.stderr.write(`stripes ${stripes.at(-1)}\n`)
     for (const level of Object.keys(rebuilds)) {
       rebuilds[level].push(Number(execFileSync(process.execPath, [fileURLToPath(import.meta.url), '--rebuild', level], { encoding: 'utf8' })))
     }
