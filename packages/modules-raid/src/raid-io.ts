@@ -160,7 +160,8 @@ function sendRanges(io: BdevIo<RaidIo>): void {
       if (ch.raid.maxMissing === 0) own.status = IoStatus.Failed
       ch.raid.missedWrites = true
       own.next++
-    } else {
+    } else if (io.type === IoType.Flush && !leg.bdev.ioTypeSupported(IoType.Flush)) passOver(own)
+    else {
       const rc = sendRange(io, leg, ch.dataOffsets[own.next] + range.offsetBlocks, range.numBlocks)
       if (!legSent(io, leg, rc)) return
     }
@@ -168,9 +169,17 @@ function sendRanges(io: BdevIo<RaidIo>): void {
   allSent(io)
 }
 
+/** The member has nothing to do: it came when the array served the type already, and has none of it. */
+function passOver(own: RaidIo): void {
+  own.good++
+  own.next++
+}
+
 function sendRange(io: BdevIo<RaidIo>, leg: DescChannel, offsetBlocks: number, numBlocks: number): number {
   switch (io.type) {
     case IoType.Unmap:
+      // A member that came later may lack it.
+      if (!leg.bdev.ioTypeSupported(IoType.Unmap)) return leg.writeZeroesBlocks(offsetBlocks, numBlocks, legDone, io)
       return leg.unmapBlocks(offsetBlocks, numBlocks, legDone, io)
     case IoType.Flush:
       return leg.flushBlocks(offsetBlocks, numBlocks, legDone, io)
@@ -185,6 +194,7 @@ function sendResets(io: BdevIo<RaidIo>): void {
   while (own.next < ch.numMembers) {
     const leg = ch.writeLegs[own.next]
     if (leg === null) own.next++
+    else if (!leg.bdev.ioTypeSupported(IoType.Reset)) passOver(own)
     else if (!legSent(io, leg, leg.reset(legDone, io))) return
   }
   allSent(io)

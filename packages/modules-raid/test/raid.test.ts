@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { IoStatus, IoType, type BdevIo } from '@bdevkit/module-sdk'
 import { describe, expect, it } from 'vitest'
 import { parseSuperblock, type Superblock } from '../src/superblock.js'
 import { Disk, failureOf, pattern, Rig } from './support.js'
@@ -170,6 +170,32 @@ describe.each(['raid1', 'raid5f'])('%s', level => {
     expect(await rig.info()).toMatchObject({ state: 'online', num_base_bdevs_discovered: 3 })
     for (const disk of members) disk.fails = null
     await write(rig, 0, all)
+    expect(same(await read(rig, 0, all.length), all)).toBe(true)
+    await rig.stop()
+  })
+
+  it('keeps its members when a reset aborts what they have', async () => {
+    const members = disks(3)
+    const rig = await Rig.start(...members)
+    await rig.create(level, members)
+    const all = await fill(rig, 6)
+    const held: BdevIo[] = []
+    for (const disk of members) {
+      disk.holds = io => {
+        if (io.type === IoType.Write) return held.push(io) > 0
+        if (io.type === IoType.Reset) for (const one of held.splice(0)) one.complete(IoStatus.Aborted)
+        return false
+      }
+    }
+    await using disk = await rig.host.open('Raid0', { write: true })
+    const written = failureOf(disk.write(all.subarray(0, 8192), 0))
+    await rig.until('the write', () => held.length > 0)
+    await disk.reset()
+    expect(await written).toMatchObject({ code: 'ECANCELED' })
+    expect(rig.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_discovered: 3 })
+    for (const one of members) one.holds = null
+    await disk.write(all, 0)
+    await disk.close()
     expect(same(await read(rig, 0, all.length), all)).toBe(true)
     await rig.stop()
   })

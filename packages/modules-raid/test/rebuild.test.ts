@@ -244,3 +244,23 @@ describe('two missing members', () => {
     await rig.stop()
   })
 })
+
+it('a member that lacks what the array serves stays all the same: UNMAP becomes zeros, FLUSH and RESET pass it over', async () => {
+  const members = disks(2)
+  const poor = new Disk('poor', MEMBER_BLOCKS)
+  poor.served = [IoType.Read, IoType.Write]
+  const rig = await Rig.start(...members, poor)
+  await rig.create('raid1', members)
+  await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd1' })
+  await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'poor' })
+  await rig.rebuilt()
+  await using disk = await rig.host.open('Raid0', { write: true })
+  await disk.write(pattern(8192, 1), 0)
+  await disk.unmap(512, 4096)
+  await disk.flush()
+  await disk.reset()
+  expect(rig.raidInfo()).toMatchObject({ num_base_bdevs_discovered: 2 })
+  expect(same(poor.bytes.subarray(0, 8192), members[0]!.bytes.subarray(0, 8192))).toBe(true)
+  await disk.close()
+  await rig.stop()
+})

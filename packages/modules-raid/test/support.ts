@@ -22,6 +22,8 @@ export class Disk {
   /** I/O that came, by type. */
   readonly seen: number[] = []
   optimalIoBoundaryBlocks = 0
+  /** I/O types that it serves; `null`: those of the rig. */
+  served: readonly number[] | null = null
 
   constructor(name: string, numBlocks: number, blockSizeBytes = 512, uuid?: string) {
     this.name = name
@@ -95,7 +97,7 @@ export class Rig {
       writeCache: true, optimalIoBoundaryBlocks: disk.optimalIoBoundaryBlocks,
       fn: {
         destruct: () => {},
-        ioTypeSupported: (_ctx, type) => this.served.includes(type),
+        ioTypeSupported: (_ctx, type) => (disk.served ?? this.served).includes(type),
         getIoChannel: () => this.#device.getIoChannel(),
         submitRequest(_channel, io) {
           disk.seen.push(io.type)
