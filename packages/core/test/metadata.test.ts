@@ -245,6 +245,31 @@ describe('hidden metadata', () => {
     expect(host.usage()).toMatchObject({ iobufs: 0, bdevIos: 0 })
   })
 
+  test('parts that remap tags below do not wait for the buffers that wait for them', async () => {
+    const module = new FakeModule()
+    const cutter = new FakeModule('cutter')
+    const { drain, host, clock } = makeHost([module, cutter])
+    host.iobuf.setOptions({ smallPoolCount: 64, largePoolCount: 8 })
+    await host.init()
+    const disk = module.create('disk', protectedDisk)
+    const base = cutter.host.openPartBase('disk')
+    base.createPart({ name: 'part', offsetBlocks: 100, numBlocks: 1000, productName: 'part', ctx: null })
+    await clock.settle()
+    const desc = host.openBdev('part', { write: true, hideMetadata: true, owner: 'test', onEvent: () => undefined })
+    const channel = desc.getIoChannel()!
+    disk.hold = true
+    const writes = Array.from({ length: 200 }, (_, i) => submit((cb, r) => channel.writeBlocks(filled(512, 1), 0, i, 1, cb, r)))
+    for (let i = 0; i < 20; i++) {
+      disk.completeAll()
+      drain()
+    }
+    expect(writes.filter(({ success }) => success).length).toBe(200)
+    expect([...disk.data.subarray(250 * 520 + 516, 251 * 520)]).toEqual([0, 0, 0, 250])
+    channel.put()
+    desc.close()
+    expect(host.usage()).toMatchObject({ iobufs: 0, iobufWaiters: 0, bdevIos: 0, dmaBytes: 0 })
+  })
+
   test('with checks that are off, a read is stripped and nothing else', async () => {
     const { drain, host } = await start(interleaved)
     const { channel, close } = openHidden(host)

@@ -41,15 +41,18 @@ export function getBuf(io: BdevIo, lengthBytes: number, cb: GetBufCallback): voi
   }
   const dataBytes = io.numBlocks * io.bdev.blockSizeBytes
   if (lengthBytes < dataBytes) throw new RangeError(`getBuf: wanted at least the ${dataBytes} bytes of the I/O, found ${lengthBytes}`)
-  replaceBuffers(io, lengthBytes, cb)
+  replaceBuffers(io, lengthBytes, cb, false)
 }
 
-/** Lets the module work on a copy of the buffers until the I/O completes, aligned or not. */
+/**
+ * Lets the module work on a copy of the buffers until the I/O completes, aligned or not. The I/O may hold buffers of the pool on a
+ * bdev above, and everybody's wait for one could be for that: where there is none, memory beyond the pool is taken.
+ */
 export function bounceBuffers(io: BdevIo, cb: GetBufCallback): void {
-  replaceBuffers(io, io.numBlocks * io.bdev.blockSizeBytes, cb)
+  replaceBuffers(io, io.numBlocks * io.bdev.blockSizeBytes, cb, true)
 }
 
-function replaceBuffers(io: BdevIo, lengthBytes: number, cb: GetBufCallback): void {
+function replaceBuffers(io: BdevIo, lengthBytes: number, cb: GetBufCallback, beyondPool: boolean): void {
   const { ch } = io
   const align = ch.bdev.requiredAlignmentBytes
   const wantBytes = mdPlace(io, lengthBytes, align) + mdBytes(io) + slackBytes(align)
@@ -58,7 +61,8 @@ function replaceBuffers(io: BdevIo, lengthBytes: number, cb: GetBufCallback): vo
     cb(ch.moduleCtx, io, false)
     return
   }
-  const buffer = ch.iobuf.cacheFor(wantBytes).get(wantBytes)
+  const cache = ch.iobuf.cacheFor(wantBytes)
+  const buffer = cache.get(wantBytes) ?? (beyondPool ? cache.beyond(wantBytes) : null)
   if (buffer !== null) {
     use(io, buffer, align)
     cb(ch.moduleCtx, io, true)

@@ -179,6 +179,13 @@ export class IobufCache {
     return this.head === null ? this.#take(lengthBytes, false) : null
   }
 
+  /** A buffer beyond the pool, for one without which buffers of the pool would never come back; `null` where the heap has none. */
+  beyond(lengthBytes: number): PoolBuffer | null {
+    const buffer = this.pool.memory(lengthBytes, 0)
+    if (buffer !== null) buffer.owner = this
+    return buffer
+  }
+
   wait(waiter: BufferWaiter): void {
     this.waited++
     if (this.head === null) {
