@@ -131,12 +131,12 @@ describe('methods of the application', () => {
     const { registry } = hostFixture()
     const startup = await registry.call<string[]>('rpc_get_methods', { current: true })
     expect(startup.slice(0, 6)).toEqual([
+      'rpc.discover',
       'framework_wait_init',
       'bdevkit_get_version',
       'spdk_get_version',
       'rpc_get_methods',
       'bdev_get_pending',
-      'bdev_set_options',
     ])
     expect(startup).toEqual(expect.arrayContaining(['accel_set_options', 'iobuf_set_options', 'sock_impl_set_options', 'log_get_flags']))
     expect(startup).not.toContain('bdev_get_bdevs')
