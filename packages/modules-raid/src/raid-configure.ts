@@ -150,6 +150,7 @@ async function goOnline(raid: RaidBdev): Promise<void> {
     throw thrown
   }
   if (failed.length > 0) void raid.failMembers(failed)
+  void raid.module.spares.fill(raid)
 }
 
 /** Opens the channels of the members. A throw gives back what was opened. */

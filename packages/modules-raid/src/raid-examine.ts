@@ -11,7 +11,7 @@ import { loadSuperblock } from './superblock-io.js'
 
 /** A bdev has appeared: it is taken by the array that waits for it, or that it says it belongs to. */
 export async function examineRaid(module: RaidModule, bdev: Bdev): Promise<void> {
-  if (module.memberOf(bdev) !== undefined) return
+  if (module.memberOf(bdev) !== undefined || (await module.spares.appeared(bdev))) return
   // As in SPDK: what has protection information has no superblock.
   const found = bdev.difType === DifType.Disable ? await superblockOn(module, bdev) : undefined
   if (found === undefined) await offerByName(module, bdev)

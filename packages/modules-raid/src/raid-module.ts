@@ -123,8 +123,9 @@ export class RaidModule {
     return true
   }
 
-  /** `bdev_raid_remove_base_bdev`. @throws BdevError ENODEV no such bdev, or no member. */
+  /** `bdev_raid_remove_base_bdev`, of a spare, too. @throws BdevError ENODEV no such bdev, or no member. */
   async removeMember(name: string): Promise<true> {
+    if (this.spares.remove(name)) return true
     const bdev = this.host.bdevByName(name) ?? fail('ENODEV', `there is no bdev "${name}"`)
     const { raid, member } = this.memberOf(bdev) ?? fail('ENODEV', `bdev "${name}" is a member of no raid bdev`)
     await removeMember(raid, member)

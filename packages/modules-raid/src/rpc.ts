@@ -74,11 +74,11 @@ export const rpc = {
     params: object(['raid_bdev', 'base_bdev'], {
       raid_bdev: text('Name of the array'),
       base_bdev: text('Name of the bdev'),
-      spare: { type: 'boolean', default: false, description: 'Keep it until a member is missing (not in SPDK)' },
+      spare: { type: 'boolean', default: false, description: 'Keep it until a member is missing; neither has to be there yet (not in SPDK)' },
     }),
   }),
   bdev_raid_remove_base_bdev: method<{ name: string }, boolean>({
-    description: 'Take a bdev out of its array; an array that cannot do without goes offline',
+    description: 'Take a bdev out of its array, or from its spares; an array that cannot do without goes offline',
     cli: { positional: ['name'] },
     result: { type: 'boolean' },
     decodeError: PARSE_ERROR,
@@ -143,8 +143,9 @@ export function raidHandlers(module: RaidModule): RpcHandlers<typeof rpc> {
       return worded(() => deleteRaid(raid, clear).then(() => true), (_errno, why) => [INTERNAL_ERROR, why])
     },
     bdev_raid_add_base_bdev({ raid_bdev: raidName, base_bdev: name, spare = false }) {
-      const raid = module.find(raidName) ?? refuse(`raid bdev ${raidName} is not found in config`)
-      return worded(() => (spare ? module.spares.add(raid, name) : module.addMember(raid, name)), (errno, why) =>
+      // A spare may wait for its array.
+      const raid = spare ? undefined : (module.find(raidName) ?? refuse(`raid bdev ${raidName} is not found in config`))
+      return worded(() => (raid === undefined ? module.spares.add(raidName, name) : module.addMember(raid, name)), (errno, why) =>
         // What SPDK finds on the bdev itself it words without names.
         [errno, [-5, -16, -17].includes(errno) ? `Failed to add base bdev to RAID bdev: ${why}` : `Failed to add base bdev ${name} to RAID bdev ${raidName}: ${why}`])
     },
