@@ -469,7 +469,7 @@ export interface BdevkitMethods {
     raid_bdev: string
     /** Name of the bdev */
     base_bdev: string
-    /** Keep it until a member is missing (not in SPDK) */
+    /** Keep it until a member is missing; neither has to be there yet (not in SPDK) */
     spare?: boolean
   }; result: boolean }
   /** Create an array, now or when its last base bdev appears; answers true */
@@ -504,7 +504,7 @@ export interface BdevkitMethods {
     /** Name of the array */
     name: string
   }; result: boolean }
-  /** Take a bdev out of its array; an array that cannot do without goes offline */
+  /** Take a bdev out of its array, or from its spares; an array that cannot do without goes offline */
   bdev_raid_remove_base_bdev: { params: {
     /** Name of the base bdev */
     name: string
