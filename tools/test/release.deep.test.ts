@@ -23,7 +23,9 @@ describe.each(packages)('what is published of $folder', ({ folder, json }) => {
   it('holds a licence, a readme, the build, and nothing else', () => {
     const paths = files().map(({ path }) => path)
     expect(paths).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'package.json']))
-    expect(paths.filter(path => !/^(LICENSE|README\.md|package\.json|openrpc\.json|(dist|bin|schema)\/.+)$/.test(path))).toEqual([])
+    const meant = ['LICENSE', 'README.md', 'package.json', ...(json.files ?? [])]
+    expect(paths.filter(path => !meant.some(entry => path === entry || path.startsWith(`${entry}/`)))).toEqual([])
+    expect(paths.filter(path => /^(src|test|etc|node_modules|temp)\//.test(path))).toEqual([])
     expect(paths.filter(path => /\.test\.|tsbuildinfo|\.api\.md/.test(path) && !path.startsWith('dist/templates/'))).toEqual([])
   })
 
