@@ -45,7 +45,7 @@ describe('the command line of a method', () => {
       name: 'EE_M',
       rules: [{ io_type: 'read' }],
     })
-    expect(parse('bdev_get_bdevs -s a.sock --json --timeout 5').trailing).toEqual({ socket: 'a.sock', json: true, timeout: '5' })
+    expect(parse('bdev_get_iostat -s a.sock --json --timeout 5').trailing).toEqual({ socket: 'a.sock', json: true, timeout: '5' })
     // Where the method has the flag, it is the method's.
     expect(parse('bdev_split_create M 2 -s 16')).toEqual({
       params: { base_bdev: 'M', split_count: 2, split_size_mb: 16 },
