@@ -72,6 +72,22 @@ export const ioCases: readonly IoCase[] = [
     },
   },
   {
+    name: 'buffers that begin at odd addresses',
+    why: 'a submitter does not align its buffers for a device: a module that needs that calls io.getBuf',
+    async run(s) {
+      const at = 5 * s.blocks(1)
+      const numBlocks = s.blocks(8)
+      const data = s.data(at, numBlocks, 13)
+      const from = s.scatter([1, data.length - 1], false, 1)
+      from.set(data)
+      const written = s.judge(IoType.Write, await s.driver.write(from.iovs, at, numBlocks))
+      const into = s.scatter([3, data.length - 3], false, 1)
+      s.judge(IoType.Read, await s.driver.read(into.iovs, at, numBlocks))
+      check(from.gapsIntact() && into.gapsIntact(), 'memory beside the buffers was written to', 'element i takes iov.len bytes at iov.off')
+      if (written) s.same(at, into.get(), data)
+    },
+  },
+  {
     name: 'buffers of ordinary memory',
     why: 'any Uint8Array is legal; a module that looks at what memory it is breaks here',
     async run(s) {

@@ -53,8 +53,8 @@ export class Subject {
   }
 
   /** A scatter list of `pieces` bytes, released with the subject. */
-  scatter(pieces: readonly number[], plain = false): Scatter {
-    const scatter = new Scatter(this.host, pieces, this.bdev.requiredAlignmentBytes, plain)
+  scatter(pieces: readonly number[], plain = false, alignBytes = this.bdev.requiredAlignmentBytes): Scatter {
+    const scatter = new Scatter(this.host, pieces, alignBytes, plain)
     this.#scatters.push(scatter)
     return scatter
   }
