@@ -254,8 +254,8 @@ async function nameTarget(raid: RaidBdev, member: RaidMember): Promise<void> {
   await saveSuperblock(raid)
 }
 
-/** The rebuild has reached the end: the member is one like the others. To be called in turn. */
-export async function rebuildDone(raid: RaidBdev, member: RaidMember): Promise<void> {
+/** The rebuild has reached the end: the member is one like the others, where that can be written down. To be called in turn. */
+export async function rebuildDone(raid: RaidBdev, member: RaidMember): Promise<boolean> {
   const entry = raid.superblock === null ? undefined : entryOfSlot(raid.superblock, member.slot)
   if (entry !== undefined) {
     entry.state = EntryState.Configured
@@ -265,11 +265,12 @@ export async function rebuildDone(raid: RaidBdev, member: RaidMember): Promise<v
   if (raid.superblock !== null && !(await saveSuperblock(raid))) {
     if (entry !== undefined) entry.state = EntryState.Missing
     raid.host.log.error(`${raid.who}: bdev "${member.name}" is rebuilt, but that could not be written down; it leaves again`)
-    return
+    return false
   }
   member.target = false
   await raid.device!.forEachChannel(ch => {
     const leg = ch.writeLegs[member.slot]
     if (leg !== null) ch.admit(member.slot, leg, true)
   })
+  return true
 }

@@ -56,7 +56,8 @@ function beginLeave(raid: RaidBdev, member: RaidMember, state: number): Promise<
 export async function leave(raid: RaidBdev, member: RaidMember, state: number): Promise<boolean> {
   const { slot } = member
   if (!member.configured || raid.device === null) return true
-  if (raid.rebuild !== null && raid.rebuild.target === member) await raid.rebuild.stopped()
+  // It is not waited for: its window may wait for a write that waits for this.
+  if (raid.rebuild?.target === member) raid.rebuild.stop()
   await raid.device.forEachChannel(ch => {
     ch.readLegs[slot] = null
   })

@@ -45,9 +45,9 @@ export class RaidModule {
     if (at >= 0) this.raids.splice(at, 1)
   }
 
-  /** A rebuild has ended: another member may wait for one. */
-  rebuildEnded(raid: RaidBdev): void {
-    void this.spares.fill(raid).then(() => offerFormer(this, raid))
+  /** A rebuild has ended: another member may wait for one. What has failed is not tried again by itself. */
+  rebuildEnded(raid: RaidBdev, whole: boolean): void {
+    void this.spares.fill(raid).then(() => (whole ? offerFormer(this, raid) : undefined))
   }
 
   /** Tells operators what became of an array. */

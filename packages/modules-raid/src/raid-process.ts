@@ -180,6 +180,8 @@ export class Rebuild {
   #wake: (() => void) | null = null
   #dueMs = 0
   #savedMs: number
+  /** Of the target, which may leave before the end. */
+  readonly #name: string | null
   #shownPercent = 0
 
   constructor(raid: RaidBdev, target: RaidMember, offsetBlocks = 0) {
@@ -188,6 +190,7 @@ export class Rebuild {
     this.offsetBlocks = offsetBlocks
     this.#job = new RebuildJob(raid, target)
     this.#savedMs = raid.host.nowMs()
+    this.#name = target.name
     this.#ended = new Promise(resolve => (this.#end = resolve))
     this.#poller = raid.host.appThread.registerPoller(onTimer, this, Infinity, `${raid.name}_rebuild`)
   }
@@ -204,7 +207,7 @@ export class Rebuild {
   infoJson(): JsonObject {
     return {
       type: 'rebuild',
-      target: this.target.name,
+      target: this.#name,
       progress: { blocks: this.offsetBlocks, percent: this.percent },
       ...(this.#paused && { paused: true }),
     }
@@ -322,17 +325,19 @@ export class Rebuild {
 
   async #conclude(failure: unknown): Promise<void> {
     const { raid, target } = this
-    const goesOn = raid.state === 'online' && target.leaving === null
-    if (goesOn && failure === undefined && !this.#stopping) await rebuildDone(raid, target)
+    const stays = (): boolean => raid.state === 'online' && target.configured && target.leaving === null
+    const whole = stays() && failure === undefined && !this.#stopping && (await rebuildDone(raid, target))
     raid.rebuild = null
-    if (!goesOn) return
-    raid.module.rebuildEnded(raid)
-    if (!target.target) {
-      raid.module.notice(raid, `has rebuilt base bdev "${target.name}" in slot ${target.slot}; ${raid.numDiscovered} of ${raid.members.length} members take part`)
+    if (raid.state !== 'online') return
+    const where = `base bdev "${this.#name}" in slot ${target.slot}`
+    if (whole) {
+      raid.module.notice(raid, `has rebuilt ${where}; ${raid.numDiscovered} of ${raid.members.length} members take part`)
     } else {
-      raid.host.log.error(`${raid.who}: the rebuild onto bdev "${target.name}" ended at block ${this.offsetBlocks}: ${failure === undefined ? 'it was stopped' : (failure as Error).message}`)
-      await leave(raid, target, EntryState.Missing)
+      const why = failure === undefined ? 'it was stopped' : (failure as Error).message
+      raid.host.log.error(`${raid.who}: the rebuild of ${where} ended at block ${this.offsetBlocks}: ${why}`)
+      if (stays()) await leave(raid, target, EntryState.Missing)
     }
+    raid.module.rebuildEnded(raid, whole)
   }
 }
 

@@ -24,26 +24,25 @@ export async function runSequences(level: ModelLevel, count: number, limitMs: nu
   const endMs = performance.now() + limitMs
   let done = 0
   let rig: Rig | undefined
-  try {
-    for (; done < (only === undefined ? count : 1) && performance.now() < endMs; done++) {
-      if (rig === undefined) {
-        rig = await Rig.start()
-        // So that a rebuild takes several windows.
-        await rig.rpc('bdev_raid_set_options', { process_window_size_kb: 16 })
-      }
-      const sequence = new Sequence(rig, level, first + done)
-      try {
-        await sequence.run()
-      } catch (thrown) {
-        throw new Error(`${level.level} of ${level.numMembers}, RAID_MODEL_SEED=${first + done}: ${(thrown as Error).message}\n${sequence.story}\nlog:\n${rig.log.slice(-12).join("\n")}`, { cause: thrown })
-      }
-      rig.log.length = 0
-      if ((done + 1) % PER_HOST !== 0) continue
-      await rig.stop()
-      rig = undefined
+  for (; done < (only === undefined ? count : 1) && performance.now() < endMs; done++) {
+    if (rig === undefined) {
+      rig = await Rig.start()
+      // So that a rebuild takes several windows.
+      await rig.rpc('bdev_raid_set_options', { process_window_size_kb: 16 })
     }
-  } finally {
-    await rig?.stop()
+    const sequence = new Sequence(rig, level, first + done)
+    try {
+      await sequence.run()
+    } catch (thrown) {
+      // The host is left as it is: what hangs in it would hang its end.
+      const which = `${level.level} of ${level.numMembers}, RAID_MODEL_SEED=${first + done}`
+      throw new Error(`${which}: ${(thrown as Error).message}\n${sequence.story}\nlog:\n${rig.log.slice(-12).join('\n')}`, { cause: thrown })
+    }
+    rig.log.length = 0
+    if ((done + 1) % PER_HOST !== 0) continue
+    await rig.stop()
+    rig = undefined
   }
+  await rig?.stop()
   return done
 }

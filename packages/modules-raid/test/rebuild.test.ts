@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rebuilds: paused, slowed down, resumed after a restart, stopped, from spares; and what is written meanwhile.
-import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { IoStatus, IoType, type BdevIo } from '@bdevkit/module-sdk'
 import { describe, expect, it } from 'vitest'
 import { decodeProgress, decodeRecord, encodeProgress, encodeRecord, RECORD_PLACES } from '../src/own-record.js'
 import { parseSuperblock, type Superblock } from '../src/superblock.js'
@@ -144,10 +144,33 @@ describe('a rebuild', () => {
     await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'fresh' })
     await rig.rebuilt()
     expect(rig.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_operational: 1, base_bdevs_list: [{ name: 'd0' }, { name: null }] })
-    expect(rig.log.some(line => line.includes('the rebuild onto bdev "fresh" ended at block'))).toBe(true)
+    expect(rig.log.some(line => line.includes('the rebuild of base bdev "fresh" in slot 1 ended at block'))).toBe(true)
     await using disk = await rig.host.open('Raid0')
     expect(same(await disk.read(0, all.length), all)).toBe(true)
     await disk.close()
+    await rig.stop()
+  })
+
+  it('whose window waits for a write that the target fails ends, and the write is answered', async () => {
+    const { rig, members, fresh } = await degraded()
+    await pausedHalfway(rig, fresh)
+    let held: BdevIo | undefined
+    fresh.holds = io => {
+      if (io.type !== IoType.Write || io.offsetBlocks !== 2048 + 3000) return false
+      held = io
+      return true
+    }
+    const data = pattern(8 * 512, 9)
+    const written = write(rig, 3000 * 512, data)
+    await rig.until('the write', () => held !== undefined)
+    await rig.rpc('bdev_raid_resume_process', { name: 'Raid0' })
+    await rig.until('the window', () => rig.raidInfo()!.process!.progress.blocks > 2900)
+    await rig.settled()
+    held!.complete(IoStatus.Failed)
+    await written
+    await rig.rebuilt()
+    expect(rig.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_discovered: 1 })
+    expect(same(dataOf(members[0]!).subarray(3000 * 512, 3008 * 512), data)).toBe(true)
     await rig.stop()
   })
 
