@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { RpcClient } from '@bdevkit/rpc'
+import { onTestFinished } from 'vitest'
 
 export const MAIN = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
 
@@ -25,6 +26,8 @@ export async function startRpcServer(folder: string, args: readonly string[], na
     cwd: folder,
     stdio: 'pipe',
   })
+  // A test that fails does not come to its stop().
+  onTestFinished(() => void child.kill('SIGKILL'))
   let stderr = ''
   let stdout = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
