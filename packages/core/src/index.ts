@@ -3,6 +3,8 @@
  * The bdev framework: threads, channels, the I/O path, registration, claims, examination, module life cycle.
  * @packageDocumentation
  */
+export type { CryptoKeys } from './accel/crypto-keys.js'
+export type { HostAccel } from './accel/host-accel.js'
 export { Bdev, type BdevStatus } from './bdev/bdev.js'
 export { bdevInfoJson } from './bdev/bdev-info.js'
 export { type BdevVisit } from './bdev/for-each.js'
@@ -18,13 +20,13 @@ export { aioStatusOf, nvmeFusedStatusOf, nvmeStatusOf, scsiStatusOf, type NvmeSt
 export { Notifications, type Notification } from './host/notifications.js'
 export { ZcopyBuffer } from './host/zcopy-buffer.js'
 export { type PendingWait } from './host/waits.js'
-export { BdevIo } from './io/bdev-io.js'
+export { BdevIo, type Iov } from './io/bdev-io.js'
 export { consoleSink, createLogger, type LogLevel, type LogSink } from './log.js'
 export { ModuleRecord } from './module/module-record.js'
 export { type QosLimits } from './qos/qos-control.js'
 export { SDK_VERSION } from './sdk-version.js'
 export { bdevStat, ioErrorJson, ioStatJson, moduleStatJson, statJson, type BdevIoStat, type ChannelIoStat } from './stat/device-stat.js'
-export { HISTOGRAM_MAX_NS, HISTOGRAM_MIN_NS, type HistogramOptions, type HistogramSettings } from './stat/histogram-control.js'
+export { HISTOGRAM_MAX_NS, HISTOGRAM_MIN_NS, type HistogramOptions } from './stat/histogram-control.js'
 export { Histogram, HISTOGRAM_GRANULARITY, type HistogramBucket } from './stat/histogram.js'
 export { TICK_RATE, type StatResetMode } from './stat/io-stat.js'
 export { QdSampling } from './stat/qd-sampling.js'

@@ -86,6 +86,7 @@ export class CryptoKeys implements SdkCryptoKeys {
   readonly #keys = new Map<string, KeyRecord>()
   #engine: XtsEngine | null = null
 
+  /** The keys of one host; none yet. @internal */
   constructor(options: CryptoKeysOptions) {
     this.#options = options
   }

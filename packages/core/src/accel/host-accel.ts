@@ -7,6 +7,7 @@ import type { CryptoKeys } from './crypto-keys.js'
 export class HostAccel extends Accel implements SdkAccel {
   readonly keys: CryptoKeys
 
+  /** Kernels on `heap`; `makeKeys` is called at once. @internal */
   constructor(heap: DmaHeap, makeKeys: (accel: Accel) => CryptoKeys) {
     super(heap)
     this.keys = makeKeys(this)

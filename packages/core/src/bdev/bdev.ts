@@ -26,12 +26,15 @@ type PlainFn = 'dumpInfoJson' | 'writeConfigJson' | 'getModuleCtx' | 'resetDevic
 
 /** A registered bdev (`struct spdk_bdev`). */
 export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
+  /** The host that it is registered in. */
   readonly host: Host
+  /** Its module. @internal */
   readonly module: ModuleRecord
   readonly name: string
   readonly uuid: string
   readonly productName: string
   readonly ctx: Ctx
+  /** Its module's function table. @internal */
   readonly fn: BdevFnTable<Ctx>
   readonly blockSizeBytes: number
   numBlocks: number
@@ -54,51 +57,63 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly difCheckFlags: number
   /** Format of its metadata; `null` where there is none, or it lies apart and holds no protection information. */
   readonly difContext: DifContext | null
+  /** NUMA node, -1 = any; `undefined` where the module says nothing. */
   readonly numaId: number | undefined
   readonly lendsReadBuffers: boolean
+  /** Seconds that a RESET waits for outstanding I/O before it reaches the module; 0 = sent at once. See `BdevSpec`. */
   readonly resetIoDrainTimeoutS: number
   /** Types that the module serves, as bits. */
   readonly supportedTypes: number
   /** Types that may be submitted: those of the module and those that the framework makes of others. */
   readonly allowedTypes: number
-  /** Types that go to the module as they come. */
+  /** Types that go to the module as they come. @internal */
   readonly fastTypes: number
-  /** What the module takes at once; what is more is split. */
+  /** What the module takes at once; what is more is split. @internal */
   readonly limits: ResolvedLimits
+  /** Other names that it is found by, in the order in which they were added. */
   readonly aliases: string[] = []
+  /** Where it is in its life. */
   status: BdevStatus = 'ready'
-  /** Settles with its unregistration, once that has begun. */
+  /** Settles with its unregistration, once that has begun. @internal */
   gone: Promise<void> | null = null
+  /** Open descriptors, oldest first. @internal */
   readonly descs: Desc[] = []
+  /** Its channels on all threads, oldest first. @internal */
   readonly channels: BdevChannel[] = []
+  /** Who has claimed it, and how. @internal */
   readonly claims: BdevClaims
-  /** Counters of channels that are gone. */
+  /** Counters of channels that are gone. @internal */
   readonly stat = createStat()
-  /** Failures by status, see `IO_ERROR_NAMES`. */
+  /** Failures by status, see `IO_ERROR_NAMES`. @internal */
   readonly ioErrors = new Float64Array(IO_ERROR_NAMES.length)
+  /** What makes its channel on a thread. @internal */
   readonly device: IoDevice<BdevChannel>
-  /** Locks of blocks. */
+  /** Locks of blocks. @internal */
   readonly ranges = new LbaRanges()
+  /** The RESET under way; `null` while there is none. @internal */
   resetInProgress: BdevIo | null = null
+  /** RESETs that wait for the one under way, oldest first. @internal */
   readonly queuedResets: BdevIo[] = []
-  /** New I/O is aborted, because a reset is under way and has not been answered yet. */
+  /** New I/O is aborted, because a reset is under way and has not been answered yet. @internal */
   frozen = false
-  /** Ends the entry of the reset among the host's waits. */
+  /** Ends the entry of the reset among the host's waits. @internal */
   resetWait: (() => void) | null = null
-  /** Rate limits; `null` where there are none. */
+  /** Rate limits; `null` where there are none. @internal */
   qos: Qos | null = null
-  /** A change of rate limits is under way. */
+  /** A change of rate limits is under way. @internal */
   qosChanging = false
-  /** How latencies are counted, or were; `null` where they never were. */
+  /** How latencies are counted, or were; `null` where they never were. @internal */
   histogram: HistogramSettings | null = null
-  /** The histogram is being turned on or off. */
+  /** The histogram is being turned on or off. @internal */
   histogramChanging = false
+  /** Sampling of its queue depth. */
   readonly qdSampling = new QdSampling(this)
   /** Whether the device reports media management events. */
   readonly mediaEvents: boolean
-  /** Called when the last descriptor closes, a reset ends a lock ends or the last channel goes, for whoever waits. */
+  /** Called when the last descriptor closes, a reset ends, a lock ends or the last channel goes, for whoever waits. @internal */
   changed: (() => void) | null = null
 
+  /** Checks the spec and asks the module for its types; `Host` puts it into the registry. @internal */
   constructor(host: Host, module: ModuleRecord, spec: BdevSpec<Ctx>, uuid: string) {
     checkSpec(module, spec)
     this.host = host
@@ -194,14 +209,14 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     }
   }
 
-  /** Calls an optional function of the table that must answer plainly; `undefined` where it is missing or fails. */
+  /** Calls an optional function of the table that must answer plainly; `undefined` where it is missing or fails. @internal */
   callPlain<Answer>(hook: PlainFn, arg: unknown): Answer | undefined {
     const fn = this.fn[hook] as ((arg: unknown) => Answer) | undefined
     if (fn === undefined) return undefined
     return this.module.plainly(`${hook} of module "${this.module.name}" for bdev "${this.name}"`, () => fn.call(this.fn, arg))
   }
 
-  /** The module has misused an I/O. */
+  /** The module has misused an I/O. @internal */
   distrustChannels(): void {
     for (const ch of this.channels) {
       ch.flags |= ChannelFlag.Distrusted
@@ -210,12 +225,12 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
     }
   }
 
-  /** A reset has ended. */
+  /** A reset has ended. @internal */
   resetEnded(): void {
     this.changed?.()
   }
 
-  /** The last I/O of a channel that nobody holds has gone. */
+  /** The last I/O of a channel that nobody holds has gone. @internal */
   channelIdle(ch: BdevChannel): void {
     ch.flags &= ~ChannelFlag.Unused
     this.#destroyChannel(ch)

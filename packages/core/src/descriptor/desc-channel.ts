@@ -26,20 +26,24 @@ export class DescChannel implements NvmeDescChannel {
   readonly desc: Desc
   readonly bdev: Bdev
   readonly thread: SpdkThread
+  /** The channel of the bdev, which other descriptors share. @internal */
   readonly ch: BdevChannel
   readonly ctx: DescChannel
   /** Block size of I/O through this descriptor. */
   readonly blockSizeBytes: number
-  /** Whether metadata is hidden from it. */
+  /** Whether metadata is hidden from it. @internal */
   readonly hidesMetadata: boolean
-  /** Types that the module serves as they come through this descriptor: what data is compared or moved without its metadata is not. */
+  /** Types that the module serves as they come through this descriptor: what data is compared or moved without its metadata is not. @internal */
   readonly nativeTypes: number
-  /** Types that go to the module without any help. */
+  /** Types that go to the module without any help. @internal */
   readonly fastTypes: number
+  /** Whether a READ may come without buffers: it completes with memory of the module. */
   readonly lendsReadBuffers: boolean
+  /** Holders: `getIoChannel` takes one, `put` gives it back. @internal */
   refs = 1
   readonly #ioChannel: IoChannel<BdevChannel>
 
+  /** Made by `Desc.getIoChannel`. @internal */
   constructor(desc: Desc, ioChannel: IoChannel<BdevChannel>) {
     this.desc = desc
     this.bdev = desc.bdev

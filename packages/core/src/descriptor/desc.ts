@@ -14,17 +14,21 @@ export class Desc implements BdevDesc {
   readonly bdev: Bdev
   /** Who opened it, for messages. */
   readonly owner: string
+  /** The module that opened it; `null` for the application. @internal */
   readonly module: ModuleRecord | null
+  /** The thread that opened it: it is told of events there, and closed there. */
   readonly thread: SpdkThread
   readonly hideMetadata: boolean
-  /** What submission may do, see `Access`. */
+  /** What submission may do, see `Access`. @internal */
   access: number
+  /** Its channel on each thread that has one. @internal */
   readonly channels = new Map<SpdkThread, DescChannel>()
   readonly #onEvent: (event: BdevEvent) => void
-  /** Media events that wait to be read, oldest first. */
+  /** Media events that wait to be read, oldest first. @internal */
   readonly mediaEvents: MediaEvent[] = []
   #timeout: IoTimeout | null = null
 
+  /** Opens `bdev`, which the caller has found ready; see `Host.openBdev`. @internal */
   constructor(bdev: Bdev, owner: string, module: ModuleRecord | null, thread: SpdkThread, options: OpenOptions) {
     this.bdev = bdev
     this.owner = owner
@@ -72,6 +76,7 @@ export class Desc implements BdevDesc {
     return this.hideMetadata ? 0 : this.bdev.difCheckFlags
   }
 
+  /** Whether it has been closed. */
   get closed(): boolean {
     return this.access === 0
   }
@@ -131,12 +136,12 @@ export class Desc implements BdevDesc {
     this.bdev.changed?.()
   }
 
-  /** Tells the holder, by message on the opening thread; not after it closed. */
+  /** Tells the holder, by message on the opening thread; not after it closed. @internal */
   send(type: number): void {
     this.thread.sendMsg(deliver, { desc: this, type })
   }
 
-  /** Body of the message. What the holder throws, or its promise rejects with, ends here. */
+  /** Body of the message. What the holder throws, or its promise rejects with, ends here. @internal */
   deliver(type: number): void {
     if (this.closed) return
     const failed = (thrown: unknown): void => this.bdev.host.reportThrow(`onEvent of ${this.owner} for bdev "${this.bdev.name}"`, thrown)

@@ -272,6 +272,7 @@ export class BdevHandle {
     return this.#closed
   }
 
+  /** As `close`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }

@@ -78,8 +78,11 @@ export type HostState = 'startup' | 'initializing' | 'running' | 'failed' | 'fin
 
 /** What is still in use, for leak checks: all zero after every bdev is gone. */
 export interface HostUsage {
+  /** Registered bdevs. */
   bdevs: number
+  /** Open descriptors. */
   descriptors: number
+  /** Channels of bdevs, on all threads. */
   channels: number
   /** I/Os taken and not freed. */
   bdevIos: number
@@ -98,27 +101,41 @@ export interface HostUsage {
  * `use` modules, then `init`, then work, then `finish`.
  */
 export class Host {
+  /** Version of `@bdevkit/module-sdk` that it offers to modules. */
   readonly sdk: string = SDK_VERSION
+  /** Whether modules are checked for misuse: see `HostOptions.strict`. */
   readonly strict: boolean
+  /** Where all messages go. @internal */
   readonly logSink: LogSink
+  /** Log of the bdev layer, source `bdev`. */
   readonly log: Logger
+  /** Runs its threads. */
   readonly reactor: Reactor
+  /** The first thread, `id` 1, made with the host: `currentThread` answers it outside of any. */
   readonly appThread: SpdkThread
+  /** The heap that I/O buffers come from. @internal */
   readonly heap: DmaHeap
+  /** Kernels for data: copies, checksums, parity, protection information, AES-XTS. */
   readonly accel: HostAccel
   /** Keys of AES-XTS: the same as `accel.keys`. */
   readonly keys: CryptoKeys
+  /** Memory for I/O from the heap; what was taken is to be freed. */
   readonly dma: Dma
   /** Buffers for I/O. */
   readonly iobuf: Iobuf
-  /** Blocking work of modules, on I/O workers. */
+  /** Blocking work of modules, on I/O workers. @internal */
   readonly offload: Offload
+  /** Bdevs by name, alias and UUID. @internal */
   readonly registry = new BdevRegistry()
+  /** Shows new bdevs to modules. @internal */
   readonly examine: Examine
+  /** Waits of the control plane; `pending` shows them. @internal */
   readonly waits: Waits
+  /** How many I/Os there may be, and who has them. @internal */
   readonly budget: IoBudget
   /** Modules in list order: those that examine first, newest first; then the others, oldest first. */
   readonly modules: ModuleRecord[] = []
+  /** Where it is in its life. */
   state: HostState = 'startup'
   /** What happened to bdevs. */
   readonly notifications = new Notifications((where, thrown) => this.reportThrow(where, thrown))
@@ -404,7 +421,7 @@ export class Host {
     return new Desc(bdev, owner, module, this.currentThread(), options)
   }
 
-  /** @internal */
+  /** `BdevHost.registerBdev`, for a module of the host. @internal */
   registerBdev<Ctx>(module: ModuleRecord, spec: BdevSpec<Ctx>): Bdev<Ctx> {
     if (this.state === 'finishing' || this.state === 'finished') throw new BdevError('ESHUTDOWN', `register of bdev "${spec.name}": the host is ${this.state}`)
     const uuid = spec.uuid === undefined ? randomUuid() : parseUuid(spec.uuid)
@@ -421,7 +438,7 @@ export class Host {
     return bdev
   }
 
-  /** @internal */
+  /** Unregisters; settles after its destruct. @internal */
   unregisterBdev(bdev: Bdev): Promise<void> {
     const done = unregisterBdev(bdev)
     bdev.gone ??= done
@@ -441,7 +458,7 @@ export class Host {
     while (this.#unregistering.size > 0) await Promise.allSettled([...this.#unregistering])
   }
 
-  /** @internal */
+  /** Tells those who listen to `notifications`. @internal */
   notify(type: 'bdev_register' | 'bdev_unregister' | 'bdev_resize', bdevName: string): void {
     this.notifications.send(type, bdevName)
   }
@@ -451,7 +468,7 @@ export class Host {
     for (const module of this.modules) module.bdevGone?.(bdev)
   }
 
-  /** @internal */
+  /** What bdevs whose channels are one channel of their module share on `thread`; made at the first. @internal */
   sharedResource(thread: SpdkThread, moduleChannel: SdkIoChannel): SharedResource {
     let shared = this.#shared.get(moduleChannel)
     if (shared === undefined) {
@@ -461,7 +478,7 @@ export class Host {
     return shared
   }
 
-  /** @internal */
+  /** A channel of a bdev is gone, and with the last its shared resource. @internal */
   channelGone(ch: BdevChannel): void {
     ch.shared.removeChannel(ch)
     if (ch.shared.channels.length === 0) this.#shared.delete(ch.moduleChannel)
@@ -477,17 +494,17 @@ export class Host {
     return this.#zeroes
   }
 
-  /** @internal */
+  /** Logs why a device made no channel. @internal */
   channelFailed(device: string, thread: SpdkThread, thrown: unknown): void {
     this.log.error(`channel of "${device}" on thread "${thread.name}": ${describeThrown(thrown)}`)
   }
 
-  /** @internal */
+  /** Logs a rule that was broken. @internal */
   misuse(message: string): void {
     this.log.error(message)
   }
 
-  /** @internal */
+  /** Logs what a callback threw, and where. @internal */
   reportThrow(where: string, thrown: unknown): void {
     this.log.error(`${where} threw: ${describeThrown(thrown)}`)
   }

@@ -5,15 +5,21 @@ import type { BdevIo as CoreBdevIo } from '../io/bdev-io.js'
 
 /** Status of a completed NVMe command: status code type and status code (NVMe base specification, status field). */
 export interface NvmeStatus {
+  /** Status code type. */
   readonly sct: number
+  /** Status code. */
   readonly sc: number
 }
 
 /** SCSI status and sense of a completed command (SPC). */
 export interface ScsiStatus {
+  /** Status byte, 0 = GOOD. */
   readonly status: number
+  /** Sense key. */
   readonly senseKey: number
+  /** Additional sense code. */
   readonly asc: number
+  /** Additional sense code qualifier. */
   readonly ascq: number
 }
 

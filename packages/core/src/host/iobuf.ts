@@ -27,13 +27,18 @@ export interface IobufOptions {
 
 /** The pools of I/O buffers of a host. Memory is taken from the DMA heap when it is first used. */
 export class Iobuf implements SdkIobuf {
+  /** Pool of small buffers. @internal */
   readonly small: IobufPool
+  /** Pool of large buffers. @internal */
   readonly large: IobufPool
+  /** Small buffers that each thread has in reserve. */
   smallCacheSize = IOBUF_SMALL_CACHE
+  /** Large buffers that each thread has in reserve. */
   largeCacheSize = IOBUF_LARGE_CACHE
   readonly #host: Host
   readonly #channels = new Map<SpdkThread, IobufChannel>()
 
+  /** The pools of `host`, at default sizes. @internal */
   constructor(host: Host) {
     this.#host = host
     this.small = new IobufPool(host.heap, host.strict, IOBUF_SMALL_BYTES, IOBUF_SMALL_COUNT)
@@ -69,7 +74,7 @@ export class Iobuf implements SdkIobuf {
     return this.small.madeBytes + this.large.madeBytes
   }
 
-  /** A thread's channel; made with the thread, so that its reserve is there. */
+  /** A thread's channel; made with the thread, so that its reserve is there. @internal */
   channelOf(thread: SpdkThread): IobufChannel {
     let channel = this.#channels.get(thread)
     if (channel === undefined) {
@@ -127,7 +132,7 @@ export class Iobuf implements SdkIobuf {
     this.large.resize(largeBufBytes, largePoolCount, largeCacheSize)
   }
 
-  /** What a thread has of the pools, in words. */
+  /** What a thread has of the pools, in words. @internal */
   leftOn(thread: SpdkThread): string[] {
     const channel = this.#channels.get(thread)
     if (channel === undefined) return []
@@ -138,7 +143,7 @@ export class Iobuf implements SdkIobuf {
     return left
   }
 
-  /** The thread exits; it has nothing lent. */
+  /** The thread exits; it has nothing lent. @internal */
   threadExited(thread: SpdkThread): void {
     const channel = this.#channels.get(thread)
     if (channel === undefined) return

@@ -21,6 +21,7 @@ export class Notifications {
   readonly #reportThrow: (where: string, thrown: unknown) => void
   #nextId = 0
 
+  /** `reportThrow` is told what a listener throws. @internal */
   constructor(reportThrow: (where: string, thrown: unknown) => void) {
     this.#reportThrow = reportThrow
   }

@@ -9,6 +9,7 @@ export interface PendingWait {
   readonly what: string
   /** Whom it waits for. */
   readonly who: string
+  /** Since when, in ms of the host's clock. */
   readonly sinceMs: number
 }
 

@@ -95,51 +95,64 @@ export class BdevIo implements SdkBdevIo {
   ctx: any = null
   channel: DescChannel = null as unknown as DescChannel
 
+  /** The bdev's channel that it runs on. @internal */
   readonly ch: BdevChannel
+  /** The submitter's callback. @internal */
   cb: IoDone = noCallback
+  /** What `cb` is called with. @internal */
   cbArg: any = null
+  /** Who has it, see `IoPhase`. @internal */
   phase: number = IoPhase.Free
+  /** Bits of `IoFlag`. @internal */
   flags = 0
+  /** The thread's clock at its submission, in ms; a fraction from the start, so that engines keep the field a double. @internal */
   submitTickMs = 0.5
-  /** Neighbours among the submitted I/Os of the channel. */
+  /** Neighbours among the submitted I/Os of the channel. @internal */
   prev: BdevIo | null = null
+  /** The other neighbour. @internal */
   next: BdevIo | null = null
+  /** The scatter list for I/O on one buffer: one element, kept with the object. @internal */
   readonly own: Iov[]
+  /** The pool that it goes back to. @internal */
   readonly pool: IoPool
+  /** The next free one in the pool. @internal */
   poolNext: BdevIo | null = null
-  /** Counts how often the object was reused; an ABORT keeps its target's. */
+  /** Counts how often the object was reused; an ABORT keeps its target's. @internal */
   generation = 0
   numRetries = 0
   nvmeCdw0 = 0
   nvmeSct = 0
   nvmeSc = 0
   aioErrno = 0
+  /** SCSI status, sense key, ASC and ASCQ that the module gave; `null` where it gave none. @internal */
   scsiSense: readonly number[] | null = null
-  /** For ABORT. */
+  /** For ABORT. @internal */
   target: BdevIo | null = null
+  /** `generation` of `target` when the ABORT was submitted. @internal */
   targetGeneration = 0
-  /** What a multi-part I/O (emulation, abort of several) keeps; see its file. */
+  /** What a multi-part I/O (emulation, abort of several) keeps; see its file. @internal */
   parts: unknown = null
-  /** What `forwardThen` was given, for a child made by it. */
+  /** What `forwardThen` was given, for a child made by it. @internal */
   forwardFn: ForwardCallback | null = null
-  /** The child whose lent memory this I/O passes on. */
+  /** The child whose lent memory this I/O passes on. @internal */
   lender: BdevIo | null = null
-  /** The pool's buffer that is given back with this I/O. */
+  /** The pool's buffer that is given back with this I/O. @internal */
   buffer: PoolBuffer | null = null
-  /** What is kept of a bounced I/O; made at the first. */
+  /** What is kept of a bounced I/O; made at the first. @internal */
   bounce: Bounce | null = null
   /** Separate metadata. */
   mdBuf: Uint8Array | null = null
   mdOff = 0
-  /** Checks of protection information to go without. */
+  /** Checks of protection information to go without. @internal */
   difExclude = 0
-  /** What is kept of an I/O whose metadata is hidden; made at the first. */
+  /** What is kept of an I/O whose metadata is hidden; made at the first. @internal */
   hiddenMd: Bounce | null = null
-  /** Whom to call when the buffer that it waits for is there. */
+  /** Whom to call when the buffer that it waits for is there. @internal */
   bufCb: GetBufCallback | AuxBufCallback | null = null
-  /** Fields of rare types; made at the first I/O of such a type. */
+  /** Fields of rare types; made at the first I/O of such a type. @internal */
   ext: IoExt | null = null
 
+  /** One of a pool; made by the pool alone. @internal */
   constructor(pool: IoPool) {
     this.pool = pool
     this.ch = pool.ch
@@ -176,14 +189,17 @@ export class BdevIo implements SdkBdevIo {
     return (this.ext ?? NO_EXT).seekOffsetBlocks
   }
 
+  /** Submission queue entry of a raw NVMe command, 64 bytes, opcode first; without meaning for other types. */
   get nvmeCmd(): Uint8Array {
     return (this.ext ?? NO_EXT).nvmeCmd
   }
 
+  /** Bytes of data of a raw NVMe command; without meaning for other types. */
   get nvmeLengthBytes(): number {
     return (this.ext ?? NO_EXT).nvmeLengthBytes
   }
 
+  /** Metadata of a raw NVMe command, `null` where it has none; without meaning for other types. */
   get nvmeMd(): Iov | null {
     return (this.ext ?? NO_EXT).nvmeMd
   }
@@ -226,7 +242,7 @@ export class BdevIo implements SdkBdevIo {
     else thread.execMsg(finishGuarded, this)
   }
 
-  /** Completes a forwarded I/O, from the framework's own callback of its child: nothing of a module is on the stack. */
+  /** Completes a forwarded I/O, from the framework's own callback of its child: nothing of a module is on the stack. @internal */
   completeForwarded(): void {
     const ch = this.ch
     if (this.phase !== IoPhase.Forwarded || ch.flags !== 0) {
@@ -276,7 +292,7 @@ export class BdevIo implements SdkBdevIo {
     this.complete(from.status)
   }
 
-  /** Takes over why `from` failed. */
+  /** Takes over why `from` failed. @internal */
   copyDetails(from: BdevIo): void {
     this.flags |= IoFlag.Details
     this.nvmeCdw0 = from.nvmeCdw0
@@ -286,13 +302,13 @@ export class BdevIo implements SdkBdevIo {
     this.scsiSense = from.scsiSense
   }
 
-  /** Keeps a negative errno for a completion with `AioError`. */
+  /** Keeps a negative errno for a completion with `AioError`. @internal */
   setErrno(errno: number): void {
     this.flags |= IoFlag.Details
     this.aioErrno = errno
   }
 
-  /** Gives it metadata. */
+  /** Gives it metadata. @internal */
   setMd(mdBuf: Uint8Array | null, mdOff: number): void {
     this.flags |= IoFlag.Md
     this.mdBuf = mdBuf

@@ -11,21 +11,30 @@ type PlainHook = 'initComplete' | 'configJson' | 'examineConfig'
 
 /** A module in a host (`struct spdk_bdev_module`, its `internal` part). */
 export class ModuleRecord {
+  /** The host that it is in. @internal */
   readonly host: Host
+  /** Its name, unique in the host. */
   readonly name: string
+  /** What `defineBdevModule` made. */
   readonly value: BdevModule
+  /** Major version of the SDK that it was built against. */
   readonly sdkMajor: number
+  /** Minor version of the SDK that it was built against. */
   readonly sdkMinor: number
+  /** Its log: the source is its name. @internal */
   readonly log: Logger
+  /** What its `setup` returned; empty before. */
   instance: BdevModuleInstance = {}
+  /** Makes the `ctx` of its I/Os; `null` where it wants none. @internal */
   createIoContext: (() => object) | null = null
-  /** Told when a bdev has been destructed. */
+  /** Told when a bdev has been destructed. @internal */
   bdevGone: ((bdev: Bdev) => void) | null = null
-  /** Init and examinations under way (`action_in_progress`). */
+  /** Init and examinations under way (`action_in_progress`). @internal */
   actions = 0
   /** The module misused an I/O: its I/Os are not recycled any more, so that a late mistake cannot hit another I/O. */
   distrusted = false
 
+  /** Made by `Host.use`. @internal */
   constructor(host: Host, value: BdevModule) {
     this.host = host
     this.value = value
@@ -41,7 +50,7 @@ export class ModuleRecord {
     return this.instance.examineConfig !== undefined || this.instance.examineDisk !== undefined
   }
 
-  /** From now on none of its I/Os is used twice: those that it has, and those that it had before and may still know. */
+  /** From now on none of its I/Os is used twice: those that it has, and those that it had before and may still know. @internal */
   distrust(): void {
     if (this.distrusted || this.host.strict) return
     this.distrusted = true
@@ -49,12 +58,12 @@ export class ModuleRecord {
     this.log.warn(`module "${this.name}": its I/O objects are not used again from here on, because it misused one`)
   }
 
-  /** Logs what code of the module threw. */
+  /** Logs what code of the module threw. @internal */
   reportThrow(where: string, thrown: unknown): void {
     this.log.error(`${where} threw: ${describeThrown(thrown)}`)
   }
 
-  /** Calls a hook that must answer plainly. A throw is logged and gives `undefined`. */
+  /** Calls a hook that must answer plainly. A throw is logged and gives `undefined`. @internal */
   callPlain<Name extends PlainHook>(
     hook: Name,
     ...args: Parameters<NonNullable<BdevModuleInstance[Name]>>
@@ -64,7 +73,7 @@ export class ModuleRecord {
     return this.plainly(`${hook} of module "${this.name}"`, () => fn.apply(this.instance, args))
   }
 
-  /** Runs code of the module that must answer plainly. A throw or a promise is logged and gives `undefined`. */
+  /** Runs code of the module that must answer plainly. A throw or a promise is logged and gives `undefined`. @internal */
   plainly<Answer>(where: string, call: () => Answer): Answer | undefined {
     try {
       const answer = call()

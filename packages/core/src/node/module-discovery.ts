@@ -40,13 +40,17 @@ export interface DiscoverOptions {
 
 /** A package that says it holds a module. Nothing of it is checked yet. */
 export interface ModuleCandidate {
+  /** How it was named. */
   readonly origin: ModuleOrigin
   /** `name` of its package.json, or the name it was found by. Safe to print. */
   readonly packageName: string
   /** `version` of its package.json, `?` where it has none. Safe to print. */
   readonly packageVersion: string
+  /** Path of its package. */
   readonly folder: string
+  /** Path of its package.json. */
   readonly manifestFile: string
+  /** The parsed package.json. */
   readonly packageJson: PackageJson
   /** Named by its folder, or linked from outside of any node_modules: a package under development, not a release. */
   readonly local: boolean
@@ -56,6 +60,7 @@ export interface ModuleCandidate {
 export interface Discovery {
   /** In the order in which modules start. */
   readonly candidates: readonly ModuleCandidate[]
+  /** Lists and packages that could not be read. */
   readonly failures: readonly ModuleFailure[]
   /** The lists that were read, for "no module foo (looked in …)". */
   readonly lookedIn: readonly string[]

@@ -36,6 +36,7 @@ export type ModuleErrorCode = (typeof ModuleErrorCode)[keyof typeof ModuleErrorC
 
 /** Why one module was refused: the text for people, and the same facts as fields. */
 export interface ModuleFailure {
+  /** Which check failed. */
   readonly code: ModuleErrorCode
   /** Several lines, the first of which starts with `code`. */
   readonly message: string
@@ -43,7 +44,9 @@ export interface ModuleFailure {
   readonly origin?: ModuleOrigin
   /** The manifest's `name`, where it has one. */
   readonly module?: string
+  /** `name` of its package.json. */
   readonly packageName?: string
+  /** `version` of its package.json. */
   readonly packageVersion?: string
   /** The module's package.json. */
   readonly manifestFile?: string
@@ -61,6 +64,7 @@ export interface ModuleFailure {
 
 /** Modules were refused. Holds every failing one, so that all can be mended in one go; nothing was set up. */
 export class ModuleLoadError extends BdevError {
+  /** One for each module or list refused; the first gives the error its code and cause. */
   readonly failures: readonly ModuleFailure[]
 
   constructor(failures: readonly ModuleFailure[]) {

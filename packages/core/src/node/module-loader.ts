@@ -31,25 +31,35 @@ export interface LoadOptions extends DiscoverOptions {
 
 /** A module that passed all checks. Its `setup` was not called. */
 export interface LoadedModule {
+  /** The default export of its entry. */
   readonly value: BdevModule
+  /** The manifest's `name`, which is also the name in its value. */
   readonly name: string
+  /** `name` of its package.json. */
   readonly packageName: string
+  /** `version` of its package.json. */
   readonly packageVersion: string
   /** SDK range of its package. */
   readonly sdkRange: string
   /** SDK `major.minor` that it was built against. */
   readonly sdk: string
+  /** Experimental capabilities that its manifest asks for, `name@version`. */
   readonly requires: readonly string[]
   /** The imported file. */
   readonly file: string
+  /** Path of its package.json. */
   readonly manifestFile: string
+  /** How it was named. */
   readonly origin: ModuleOrigin
 }
 
 /** What {@link inspectModules} found. */
 export interface ModuleInspection {
+  /** Modules that passed every check. */
   readonly loaded: readonly LoadedModule[]
+  /** Those that did not, and faults of lists. */
   readonly failures: readonly ModuleFailure[]
+  /** What was looked at. */
   readonly discovery: Discovery
 }
 

@@ -19,7 +19,9 @@ export interface HostOffer {
 
 /** A module package that may be imported. */
 export interface NegotiatedModule {
+  /** The package. */
   readonly candidate: ModuleCandidate
+  /** Its manifest, checked against the schema. */
   readonly manifest: ModuleManifest
   /** SDK range that the host meets. */
   readonly sdkRange: string
@@ -29,7 +31,9 @@ export interface NegotiatedModule {
 
 /** Result of {@link negotiateModules}. */
 export interface Negotiation {
+  /** Those that passed, in the order of `candidates`. */
   readonly accepted: readonly NegotiatedModule[]
+  /** One for each that did not. */
   readonly failures: readonly ModuleFailure[]
 }
 

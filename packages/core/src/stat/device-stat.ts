@@ -6,26 +6,45 @@ import { addStat, clearStat, createStat, IO_ERROR_NAMES, Stat, TICK_RATE, type S
 
 /** Counters of a bdev, or of one channel (`struct spdk_bdev_io_stat`). Only I/O that succeeded is counted. */
 export interface BdevIoStat {
+  /** Bytes read. */
   bytesRead: number
+  /** READs that succeeded. */
   numReadOps: number
+  /** Bytes written. */
   bytesWritten: number
+  /** WRITEs that succeeded. */
   numWriteOps: number
+  /** Bytes unmapped. */
   bytesUnmapped: number
+  /** UNMAPs that succeeded. */
   numUnmapOps: number
+  /** Bytes copied. */
   bytesCopied: number
+  /** COPYs that succeeded. */
   numCopyOps: number
   /** Sum of latencies in ticks of 1/`ticksRate` s; a minimum of 0 where nothing was counted since it was set back. */
   readLatencyTicks: number
+  /** Longest READ, in ticks. */
   maxReadLatencyTicks: number
+  /** Shortest READ, in ticks; 0 where none was counted. */
   minReadLatencyTicks: number
+  /** Sum of latencies of WRITE, in ticks. */
   writeLatencyTicks: number
+  /** Longest WRITE, in ticks. */
   maxWriteLatencyTicks: number
+  /** Shortest WRITE, in ticks; 0 where none was counted. */
   minWriteLatencyTicks: number
+  /** Sum of latencies of UNMAP, in ticks. */
   unmapLatencyTicks: number
+  /** Longest UNMAP, in ticks. */
   maxUnmapLatencyTicks: number
+  /** Shortest UNMAP, in ticks; 0 where none was counted. */
   minUnmapLatencyTicks: number
+  /** Sum of latencies of COPY, in ticks. */
   copyLatencyTicks: number
+  /** Longest COPY, in ticks. */
   maxCopyLatencyTicks: number
+  /** Shortest COPY, in ticks; 0 where none was counted. */
   minCopyLatencyTicks: number
   /** Ticks of a second. */
   ticksRate: number
@@ -35,7 +54,9 @@ export interface BdevIoStat {
 
 /** Counters of one channel. */
 export interface ChannelIoStat {
+  /** `id` of the channel's thread. */
   readonly threadId: number
+  /** Its counters. */
   readonly stat: BdevIoStat
 }
 

@@ -14,6 +14,7 @@ export interface HistogramBucket {
   readonly startTicks: number
   /** Values below this, for all buckets but the last, which has no end. */
   readonly endTicks: number
+  /** Values counted. */
   readonly count: number
 }
 
@@ -22,9 +23,11 @@ export interface HistogramBucket {
  * 2^granularity is a range of 2^granularity equal buckets. Values are whole ticks.
  */
 export class Histogram {
+  /** log2 of the buckets for each power of two. */
   readonly granularity: number
   /** Ranges that are kept; smaller values fall into the first bucket, larger ones into the last. */
   readonly minRange: number
+  /** The last range that is kept. */
   readonly maxRange: number
   /** Range after range. */
   readonly counts: Float64Array

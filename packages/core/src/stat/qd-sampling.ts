@@ -22,6 +22,7 @@ export class QdSampling {
   #sampling = false
   #sum = 0
 
+  /** Off at first. @internal */
   constructor(bdev: Bdev) {
     this.#bdev = bdev
   }
@@ -47,7 +48,7 @@ export class QdSampling {
     this.#desc.thread.sendMsg(update, this)
   }
 
-  /** Body of the message of a change. */
+  /** Body of the message of a change. @internal */
   update(): void {
     if (this.periodUs === this.#wantedUs || this.#sampling) return
     this.periodUs = this.#wantedUs
@@ -61,7 +62,7 @@ export class QdSampling {
     this.#desc = null
   }
 
-  /** Body of the poller. */
+  /** Body of the poller. @internal */
   sample(): number {
     if (this.#sampling) return 0
     this.#sampling = true

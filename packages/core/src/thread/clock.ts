@@ -2,6 +2,7 @@
 
 /** A pending timer. */
 export interface TimerHandle {
+  /** Stops the timer; without effect after it has fired. */
   cancel(): void
 }
 

@@ -5,19 +5,26 @@ import type { SpdkThread } from './thread.js'
 
 /** A function called again and again on one thread (`struct spdk_poller`). */
 export class Poller<Arg = unknown> implements SdkPoller {
+  /** The thread that runs it. */
   readonly thread: SpdkThread
   /** Unique on its thread. */
   readonly id: number
+  /** As registered: the name of its function where none was given. */
   readonly name: string
+  /** Milliseconds between two runs; 0 = after every event. */
   readonly periodMs: number
-  /** When it is due, for timed pollers. */
+  /** When it is due, for timed pollers. @internal */
   dueMs = 0
+  /** `waiting` runs when due, `paused` does not, `unregistered` never again. */
   state: 'waiting' | 'paused' | 'unregistered' = 'waiting'
+  /** Runs so far. */
   runCount = 0
+  /** Runs that found work. */
   busyCount = 0
   readonly #fn: (arg: Arg) => PollerRc
   readonly #arg: Arg
 
+  /** Made by `SpdkThread.registerPoller`. @internal */
   constructor(thread: SpdkThread, id: number, fn: (arg: Arg) => PollerRc, arg: Arg, periodUs: number, name: string) {
     if (!(periodUs >= 0)) throw new RangeError(`poller "${name}": wanted a period of 0 or more microseconds, found ${periodUs}`)
     this.thread = thread
@@ -28,7 +35,7 @@ export class Poller<Arg = unknown> implements SdkPoller {
     this.#arg = arg
   }
 
-  /** Runs it once. Returns whether it was busy. A throw is reported and the poller lives on. */
+  /** Runs it once. Returns whether it was busy. A throw is reported and the poller lives on. @internal */
   run(): boolean {
     this.runCount++
     try {

@@ -20,14 +20,17 @@ export type ThrowSink = (where: string, thrown: unknown) => void
  * the event loop always has its turn.
  */
 export class Reactor {
+  /** Time and event loop. */
   readonly clock: Clock
+  /** Its threads that have not exited, oldest first. */
   readonly threads: SpdkThread[] = []
   /** The thread whose code runs now. */
   current: SpdkThread | null = null
-  /** Whether a turn runs now: then nobody needs to wake it. */
+  /** Whether a turn runs now: then nobody needs to wake it. @internal */
   running = false
+  /** Told of what a message, a poller or a callback threw. @internal */
   reportThrow: ThrowSink
-  /** Told of a rule of threads that was broken. */
+  /** Told of a rule of threads that was broken. @internal */
   readonly reportMisuse: (message: string) => void
   #nextThreadId = 1
   #immediateQueued = false
@@ -47,13 +50,14 @@ export class Reactor {
   readonly #seriesBound = (): void => this.#onSeriesEnd()
   readonly #microtaskBound = (): void => this.#onMicrotask()
 
+  /** Made by its host. @internal */
   constructor(clock: Clock, reportThrow: ThrowSink, reportMisuse: (message: string) => void) {
     this.clock = clock
     this.reportMisuse = reportMisuse
     this.reportThrow = reportThrow
   }
 
-  /** Adds a thread. */
+  /** Adds a thread. @internal */
   createThread(name: string): SpdkThread {
     const thread = new SpdkThread(this, this.#nextThreadId++, name)
     thread.tickMs = this.clock.nowMs()
@@ -61,12 +65,12 @@ export class Reactor {
     return thread
   }
 
-  /** Forgets a thread that has exited. */
+  /** Forgets a thread that has exited. @internal */
   removeThread(thread: SpdkThread): void {
     this.threads.splice(this.threads.indexOf(thread), 1)
   }
 
-  /** Runs `fn(arg)` on `thread` now and drains the queues, for entries from the event loop. */
+  /** Runs `fn(arg)` on `thread` now and drains the queues, for entries from the event loop. @internal */
   enter(thread: SpdkThread, fn: Message, arg: unknown): void {
     if (thread.state === 'exited') {
       thread.sendMsg(fn, arg)
@@ -86,7 +90,7 @@ export class Reactor {
     if (this.#activePollers > 0 || this.#hasMessages()) this.#queueImmediate()
   }
 
-  /** Makes sure that a turn follows. Called by the first message from outside a turn. */
+  /** Makes sure that a turn follows. Called by the first message from outside a turn. @internal */
   wake(): void {
     if (this.#immediateQueued || this.#microtaskQueued || this.#stopped) return
     if (this.#microtaskTurns >= MICROTASK_TURNS) {
@@ -97,7 +101,7 @@ export class Reactor {
     this.clock.queueMicrotask(this.#microtaskBound)
   }
 
-  /** A poller appeared or was resumed. */
+  /** A poller appeared or was resumed. @internal */
   pollerAdded(poller: Poller<any>): void {
     this.#countActivePollers()
     poller.dueMs = this.clock.nowMs() + poller.periodMs
@@ -105,24 +109,24 @@ export class Reactor {
     else this.#armTimer()
   }
 
-  /** A poller is due at another time than before. While pollers run, the end of the turn looks at it. */
+  /** A poller is due at another time than before. While pollers run, the end of the turn looks at it. @internal */
   pollerMoved(): void {
     if (!this.#pollersRun) this.#armTimer()
   }
 
-  /** A poller was paused; the timer may fire once for nothing. */
+  /** A poller was paused; the timer may fire once for nothing. @internal */
   pollerPaused(): void {
     this.#countActivePollers()
   }
 
-  /** A poller was unregistered. While pollers run the list keeps it, so that none moves under the walk. */
+  /** A poller was unregistered. While pollers run the list keeps it, so that none moves under the walk. @internal */
   pollerRemoved(poller: Poller<any>): void {
     if (this.#pollersRun) this.#pollersLeft = true
     else poller.thread.pollers.splice(poller.thread.pollers.indexOf(poller), 1)
     this.#countActivePollers()
   }
 
-  /** Ends it: no turn starts any more. */
+  /** Ends it: no turn starts any more. @internal */
   stop(): void {
     this.#stopped = true
     this.#timer?.cancel()

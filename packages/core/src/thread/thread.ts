@@ -13,6 +13,7 @@ export type Message = (arg: any) => void
 
 /** What a thread shows of a channel that it holds. */
 export interface ThreadIoChannel {
+  /** What it is a channel of. */
   readonly device: { readonly name: string }
   /** How many hold it. */
   readonly refs: number
@@ -24,26 +25,30 @@ function noop(): void {}
 export class SpdkThread implements Thread {
   readonly id: number
   readonly name: string
+  /** Runs it. */
   readonly reactor: Reactor
   tickMs = 0
   /** Once exited it runs nothing. */
   state: 'running' | 'exiting' | 'exited' = 'running'
-  /** I/Os that this thread may still take without asking the shared pool. */
+  /** I/Os that this thread may still take without asking the shared pool. @internal */
   ioCredits = 0
-  /** Credits and I/Os in use: what the thread has of the pool. */
+  /** Credits and I/Os in use: what the thread has of the pool. @internal */
   ioRights = 0
-  /** More credits than this are looked at. */
+  /** More credits than this are looked at. @internal */
   ioCreditsMax = 0
+  /** The host's pool of I/Os; `null` until the host has given it a share. @internal */
   ioBudget: IoBudget | null = null
-  /** Submitters that wait for an I/O, oldest first. */
+  /** Submitters that wait for an I/O, oldest first. @internal */
   ioWaitHead: IoWaiter | null = null
+  /** The newest of them. @internal */
   ioWaitTail: IoWaiter | null = null
-  /** Waiters are being called: what they take is theirs. */
+  /** Waiters are being called: what they take is theirs. @internal */
   ioWaking = false
+  /** Its pollers, oldest first. */
   readonly pollers: Poller<any>[] = []
   /** Channels of devices that this thread holds, oldest first. */
   readonly ioChannels = new Set<ThreadIoChannel>()
-  /** What the channel that is being made has got so far; `null` while none is. */
+  /** What the channel that is being made has got so far; `null` while none is. @internal */
   acquired: { put(): void }[] | null = null
   #nextPollerId = 1
   #fns: Message[] = new Array<Message>(RING_SIZE).fill(noop)
@@ -52,6 +57,7 @@ export class SpdkThread implements Thread {
   #tail = 0
   #mask = RING_SIZE - 1
 
+  /** Made by `Host.createThread`. @internal */
   constructor(reactor: Reactor, id: number, name: string) {
     this.reactor = reactor
     this.id = id
@@ -88,7 +94,7 @@ export class SpdkThread implements Thread {
     return poller
   }
 
-  /** Runs at most `max` messages; a message that throws is reported and the next one runs. Returns how many ran. */
+  /** Runs at most `max` messages; a message that throws is reported and the next one runs. Returns how many ran. @internal */
   runMessages(max: number): number {
     let ran = 0
     for (;;) {
@@ -106,7 +112,7 @@ export class SpdkThread implements Thread {
     }
   }
 
-  /** It has exited: a ring of one entry is full at each message, so that none is taken in silence. */
+  /** It has exited: a ring of one entry is full at each message, so that none is taken in silence. @internal */
   close(): void {
     this.state = 'exited'
     this.#fns = [noop]
