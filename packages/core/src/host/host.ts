@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { builtinCiphers, DmaHeap, type CipherProvider } from '@bdevkit/accel'
+import { builtinCiphers, DmaHeap } from '@bdevkit/accel'
 import type { BdevModule, BdevSpec, Dma, DmaBuffer, IoChannel as SdkIoChannel, Logger, OpenAsyncOptions, OpenOptions, RpcCall } from '@bdevkit/module-sdk'
 import { BdevError, MODULE_BRAND } from '@bdevkit/module-sdk'
 import { CryptoKeys } from '../accel/crypto-keys.js'
@@ -23,78 +23,19 @@ import { Offload } from '../offload/offload.js'
 import { qosConfigJson } from '../qos/qos-control.js'
 import { SDK_VERSION } from '../sdk-version.js'
 import { histogramConfigJson } from '../stat/histogram-control.js'
-import { systemClock, type Clock } from '../thread/clock.js'
+import { systemClock } from '../thread/clock.js'
 import { Reactor } from '../thread/reactor.js'
 import type { SpdkThread } from '../thread/thread.js'
 import { exitThread } from '../thread/thread-exit.js'
 import { BdevControl } from './bdev-control.js'
 import { BdevHandle, type BdevOpenOptions } from './bdev-handle.js'
 import { createDma } from './dma.js'
+import type { BdevOptions, HostOptions, HostState, HostUsage } from './host-options.js'
 import { Iobuf } from './iobuf.js'
 import { ModuleHost } from './module-host.js'
 import { Notifications } from './notifications.js'
 import { leaksOf, pendingOf } from './pending.js'
 import { Waits, type PendingWait } from './waits.js'
-
-/** Options of {@link createHost}. */
-export interface HostOptions {
-  /** Where messages go; default: errors, warnings and notices to the console's error stream. */
-  log?: LogSink
-  /**
-   * Check modules for misuse: I/O objects are not recycled, modules work on copies of buffers that are poisoned on
-   * completion. Slow; for tests. Default false.
-   */
-  strict?: boolean
-  /** Time and event loop; default the process's own. */
-  clock?: Clock
-  /** I/Os in use at most (`bdev_io_pool_size`), default 65535. */
-  bdevIoPoolSize?: number
-  /** I/Os reserved for each thread (`bdev_io_cache_size`), default 256. */
-  bdevIoCacheSize?: number
-  /** Examine every new bdev (`bdev_auto_examine`), default true. */
-  autoExamine?: boolean
-  /** AES for crypto keys, `null` for none; default: node:crypto where the process has it (`builtinCiphers` of accel). */
-  ciphers?: CipherProvider | null
-  /** Told of registrations, removals and new sizes; `Host.notifications` keeps them. */
-  onNotification?: (type: string, ctx: string) => void
-}
-
-/** Options of the bdev layer (`struct spdk_bdev_opts`). */
-export interface BdevOptions {
-  /** I/Os in use at most, default 65535. */
-  bdevIoPoolSize?: number
-  /** I/Os reserved for each thread, default 256. */
-  bdevIoCacheSize?: number
-  /** Examine every new bdev, default true. */
-  bdevAutoExamine?: boolean
-  /** Small buffers that each thread has in reserve, default 128. */
-  iobufSmallCacheSize?: number
-  /** Large buffers that each thread has in reserve, default 16. */
-  iobufLargeCacheSize?: number
-}
-
-/** Where a host is in its life. */
-export type HostState = 'startup' | 'initializing' | 'running' | 'failed' | 'finishing' | 'finished'
-
-/** What is still in use, for leak checks: all zero after every bdev is gone. */
-export interface HostUsage {
-  /** Registered bdevs. */
-  bdevs: number
-  /** Open descriptors. */
-  descriptors: number
-  /** Channels of bdevs, on all threads. */
-  channels: number
-  /** I/Os taken and not freed. */
-  bdevIos: number
-  /** Submitters waiting for an I/O. */
-  ioWaiters: number
-  /** Pooled buffers lent. */
-  iobufs: number
-  /** Those who wait for one. */
-  iobufWaiters: number
-  /** Bytes of the DMA heap in use beyond what the host itself and its buffer pools keep. */
-  dmaBytes: number
-}
 
 /**
  * The framework in one process: modules, bdevs, threads. All state hangs off it; two hosts do not see each other.
