@@ -91,7 +91,10 @@ const figures = cases.map(() => servers.map(() => ({ iops: [], cpuUs: [] })))
 for (let round = 0; round < Number(values.rounds); round++) {
   process.stderr.write(`round ${round + 1} of ${values.rounds}\n`)
   cases.forEach((what, c) => {
-    servers.forEach((server, s) => {
+    // Another one begins each round: after a case with writes the first server finds the kernel's socket memory cold.
+    servers.forEach((_, turn) => {
+      const s = (turn + round) % servers.length
+      const server = servers[s]
       const before = cpuSeconds(children[s].pid)
       const { iops, ios } = fio(server.uri, what, Number(values.seconds))
       figures[c][s].iops.push(iops)
