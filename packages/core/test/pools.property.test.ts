@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import type { SpdkThread } from '../src/index.js'
 import { IoBudget } from '../src/io/io-budget.js'
 import { queueIoWaiter } from '../src/io/io-wait.js'
-import { IobufPool, type PoolBuffer } from '../src/io/iobuf.js'
+import { IobufPool, type PoolBuffer } from '../src/io/iobuf-pool.js'
 import { makeHost, on } from './support/harness.js'
 
 // Run once with 20,000 and 4,000: no counterexample.

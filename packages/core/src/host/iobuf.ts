@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DmaBuffer, Iobuf as SdkIobuf, IobufEntry, JsonObject, RpcCall } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
-import { PoolBuffer, IobufChannel, IobufPool, type BufferWaiter } from '../io/iobuf.js'
+import { PoolBuffer, IobufChannel, IobufPool, type BufferWaiter } from '../io/iobuf-pool.js'
 import {
   IOBUF_LARGE_BYTES, IOBUF_LARGE_BYTES_MIN, IOBUF_LARGE_CACHE, IOBUF_LARGE_COUNT, IOBUF_LARGE_COUNT_MIN, IOBUF_SMALL_BYTES,
   IOBUF_SMALL_BYTES_MIN, IOBUF_SMALL_CACHE, IOBUF_SMALL_COUNT, IOBUF_SMALL_COUNT_MIN,

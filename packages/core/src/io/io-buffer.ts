@@ -5,7 +5,7 @@ import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
 import { FOREIGN_ALIGN_BYTES, IOBUF_ALIGN_BYTES } from '../limits.js'
 import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
-import type { BufferWaiter, PoolBuffer } from './iobuf.js'
+import type { BufferWaiter, PoolBuffer } from './iobuf-pool.js'
 import { submitReturned, submitThrew } from './io-submit.js'
 
 /** The buffers of an I/O while its module works on a copy of them. */

@@ -7,7 +7,7 @@ import { takeChild } from './io-split.js'
 import { hasRefTags, remapRefTags } from './io-metadata.js'
 import { finishParentLater, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
-import type { PoolBuffer } from './iobuf.js'
+import type { PoolBuffer } from './iobuf-pool.js'
 
 /** A COPY as reads and writes through one buffer. */
 interface CopyParts {

@@ -3,7 +3,7 @@
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, type BdevIo } from './bdev-io.js'
 import { mdBytes, waitForBuffer } from './io-buffer.js'
-import type { PoolBuffer } from './iobuf.js'
+import type { PoolBuffer } from './iobuf-pool.js'
 import { startCompareAndWrite } from './io-compare-and-write.js'
 import { startCopy } from './io-copy.js'
 import { extOf, isSeek } from './io-ext.js'

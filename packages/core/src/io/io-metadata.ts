@@ -5,7 +5,7 @@ import type { Bdev } from '../bdev/bdev.js'
 import { ChannelFlag } from '../channel/bdev-channel.js'
 import { IoFlag, type BdevIo } from './bdev-io.js'
 import { alignUp, Bounce, slackBytes, waitForBuffer } from './io-buffer.js'
-import type { PoolBuffer } from './iobuf.js'
+import type { PoolBuffer } from './iobuf-pool.js'
 import { finishLater, submitToQos } from './io-submit.js'
 
 /** NVMe status code type of media errors, and its codes for protection information (NVM command set specification). */

@@ -9,7 +9,7 @@ import { dataBuffer, mdBytes, waitForBuffer } from './io-buffer.js'
 import { extOf } from './io-ext.js'
 import { finishParentLater, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
-import type { PoolBuffer } from './iobuf.js'
+import type { PoolBuffer } from './iobuf-pool.js'
 
 /**
  * Fills in a child of `io` that begins at `parts.nextBlock`: its type, `numBlocks` and buffers. May use at most `slots`, of
