@@ -58,8 +58,6 @@ export class RaidBdev {
   readonly members: RaidMember[] = []
   /** By slot; shared with the channels. */
   readonly dataOffsets: number[] = []
-  /** How many members may be missing. */
-  readonly maxMissing: number
   state: RaidState = 'configuring'
   superblock: Superblock | null = null
   /** Members that are known to work, or expected to. */
@@ -109,7 +107,6 @@ export class RaidBdev {
     this.ending = new Promise(resolve => (this.#end = resolve))
     this.stripSizeKb = spec.stripSizeKb
     this.superblockEnabled = spec.superblock
-    this.maxMissing = level.maxMissing(spec.numMembers)
     for (let slot = 0; slot < spec.numMembers; slot++) {
       this.members.push(new RaidMember(slot))
       this.dataOffsets.push(0)
@@ -120,9 +117,9 @@ export class RaidBdev {
     return this.members.filter(({ configured }) => configured).length
   }
 
-  /** Members that must be there for it to work. */
-  get minOperational(): number {
-    return this.members.length - this.maxMissing
+  /** Whether all data is there with those members for which `there` holds. */
+  worksWith(there: (member: RaidMember) => boolean): boolean {
+    return this.level.worksWith(this.members.map(there)) // cold: changes of membership
   }
 
   /** For messages. */

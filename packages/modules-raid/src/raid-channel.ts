@@ -33,11 +33,9 @@ export class RaidChannel {
     }
   }
 
-  /** Whether more members are missing than the level bears: what was sent meanwhile fails. */
+  /** Whether members are missing that the level cannot do without: what was sent meanwhile fails. */
   get broken(): boolean {
-    let missing = 0
-    for (let slot = 0; slot < this.numMembers; slot++) if (this.readLegs[slot] === null) missing++
-    return missing > this.raid.maxMissing
+    return !this.raid.level.worksWith(this.readLegs.map(leg => leg !== null)) // cold: after a failure
   }
 
   /** The slot of a member's channel, -1 where it is none of this array's any more. */

@@ -96,7 +96,15 @@ async function admitMember(raid: RaidBdev, member: RaidMember): Promise<void> {
     return
   }
   member.configured = true
-  if (raid.numDiscovered === raid.numOperational) await goOnline(raid)
+  if (raid.numDiscovered !== raid.numOperational) return
+  if (raid.worksWith(({ configured }) => configured)) await goOnline(raid)
+  else refuseToStart(raid)
+}
+
+/** What its superblock calls good is not enough: it was online without them, or the superblock is not of this world. */
+function refuseToStart(raid: RaidBdev): void {
+  const missing = raid.members.filter(({ configured }) => !configured).map(({ slot }) => slot)
+  raid.host.log.error(`${raid.who}: it does not start: its superblock says that slots ${missing.join(', ')} have no data, and ${raid.level.name} cannot do without; delete it, and restore the data from elsewhere`)
 }
 
 /** Every member that is expected is there. */
@@ -112,7 +120,7 @@ async function goOnline(raid: RaidBdev): Promise<void> {
     if (raid.superblock === null) raid.superblock = newSuperblock(raid, layout.numBlocks)
     else checkSuperblock(raid, raid.superblock, layout.numBlocks)
     const saved = await saveSuperblock(raid, failed)
-    if (!saved || failed.length > raid.maxMissing) throw new BdevError('EIO', `${raid.who}: the superblock could not be written to ${failed.length} base bdev(s); the log says why`)
+    if (!saved || !raid.worksWith(({ configured, slot }) => configured && !failed.includes(slot))) throw new BdevError('EIO', `${raid.who}: the superblock could not be written to ${failed.length} base bdev(s); the log says why`)
   }
   for (const member of raid.members) raid.dataOffsets[member.slot] = member.dataOffsetBlocks
   raid.device = host.registerIoDevice<RaidChannel>({
@@ -140,7 +148,7 @@ async function goOnline(raid: RaidBdev): Promise<void> {
       splitOnOptimalIoBoundary: layout.splitBoundaryBlocks > 0,
       writeUnitSizeBlocks: layout.writeUnitBlocks,
       splitOnWriteUnit: layout.writeUnitBlocks > 1,
-      lendsReadBuffers: raid.maxMissing === 0 && raid.format.difType === DifType.Disable && present.every(({ desc }) => desc!.bdev.lendsReadBuffers),
+      lendsReadBuffers: !level.redundant && raid.format.difType === DifType.Disable && present.every(({ desc }) => desc!.bdev.lendsReadBuffers),
     })
   } catch (thrown) {
     raid.state = 'configuring'

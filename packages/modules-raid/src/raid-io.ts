@@ -127,7 +127,7 @@ function settleFailures(io: BdevIo<RaidIo>, failed: readonly number[]): void {
   const own = io.ctx
   const { raid } = own.ch
   own.failed = null
-  if (raid.maxMissing === 0 || own.good === 0 || own.cut) {
+  if (!raid.level.redundant || own.good === 0 || own.cut) {
     io.complete(own.status)
     return
   }
@@ -157,7 +157,7 @@ function sendRanges(io: BdevIo<RaidIo>): void {
     const leg = ch.writeLegs[own.next]
     if (range.numBlocks === 0) own.next++
     else if (leg === null) {
-      if (ch.raid.maxMissing === 0) own.status = IoStatus.Failed
+      if (!level.redundant) own.status = IoStatus.Failed
       ch.raid.missedWrites = true
       own.next++
     } else if (io.type === IoType.Flush && !leg.bdev.ioTypeSupported(IoType.Flush)) passOver(own)

@@ -16,10 +16,9 @@ export function memberEventsOf(raid: RaidBdev, member: RaidMember): (event: Bdev
   })
 }
 
-/** Whether the array works without `more` members that are in sync now. */
-function bearsLoss(raid: RaidBdev, more: number): boolean {
-  const inSync = raid.members.filter(member => member.inSync).length
-  return inSync - more >= raid.minOperational
+/** Whether the array works without `lost`. */
+function bearsLoss(raid: RaidBdev, lost: readonly RaidMember[]): boolean {
+  return raid.worksWith(member => member.inSync && !lost.includes(member))
 }
 
 /**
@@ -29,7 +28,7 @@ function bearsLoss(raid: RaidBdev, more: number): boolean {
  */
 export function failMembers(raid: RaidBdev, slots: readonly number[]): Promise<boolean> {
   const failed = slots.map(slot => raid.members[slot]).filter(member => member !== undefined && member.configured && member.leaving === null)
-  if (!bearsLoss(raid, failed.filter(({ target }) => !target).length) || raid.state !== 'online') {
+  if (!bearsLoss(raid, failed) || raid.state !== 'online') {
     return Promise.resolve(false)
   }
   for (const member of failed) {
@@ -123,7 +122,7 @@ export async function removeMember(raid: RaidBdev, member: RaidMember): Promise<
     return
   }
   if (desc === null) throw new BdevError('ENODEV', `${raid.who}: slot ${member.slot} has no base bdev`)
-  if (raid.state === 'online' && member.configured && (member.target || bearsLoss(raid, 1))) {
+  if (raid.state === 'online' && member.configured && (member.target || bearsLoss(raid, [member]))) {
     await beginLeave(raid, member, EntryState.Missing)
     return
   }

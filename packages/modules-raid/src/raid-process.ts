@@ -49,9 +49,17 @@ export class RebuildJob {
    * Reads a range of any member's data.
    * @throws BdevError EIO none could be read.
    */
-  async readAny(offsetBlocks: number, numBlocks: number): Promise<void> {
+  readAny(offsetBlocks: number, numBlocks: number): Promise<void> {
+    return this.readFrom(this.raid.members, offsetBlocks, numBlocks)
+  }
+
+  /**
+   * Reads a range of the data of one of `members`, the first that can be read.
+   * @throws BdevError EIO none could be read.
+   */
+  async readFrom(members: readonly RaidMember[], offsetBlocks: number, numBlocks: number): Promise<void> {
     let failure: unknown = new BdevError('EIO', `${this.raid.who}: no member is left to read from`)
-    for (const source of this.#sources()) {
+    for (const source of this.#sources(members)) {
       try {
         this.#piece = await this.#read(source, offsetBlocks, numBlocks, 0)
         return
@@ -67,7 +75,7 @@ export class RebuildJob {
    * @throws BdevError EIO one is missing, or could not be read.
    */
   async readXor(offsetBlocks: number, numBlocks: number): Promise<void> {
-    const sources = this.#sources()
+    const sources = this.#sources(this.raid.members)
     if (sources.length !== this.numMembers - 1) throw new BdevError('EIO', `${this.raid.who}: ${sources.length} of ${this.numMembers - 1} other members are there to read from`)
     const results = await Promise.allSettled(sources.map((source, i) => this.#read(source, offsetBlocks, numBlocks, i + 1)))
     const pieces = results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
@@ -118,8 +126,8 @@ export class RebuildJob {
     this.#buffers.clear()
   }
 
-  #sources(): { leg: DescChannel; dataOffsetBlocks: number }[] {
-    return this.raid.members
+  #sources(members: readonly RaidMember[]): { leg: DescChannel; dataOffsetBlocks: number }[] {
+    return members
       .filter(member => member !== this.target && member.inSync)
       .map(({ leg, dataOffsetBlocks }) => ({ leg: leg!, dataOffsetBlocks }))
   }

@@ -31,7 +31,7 @@ export class Spares {
   async add(raidName: string, name: string): Promise<true> {
     const raid = this.#module.find(raidName)
     const who = `raid bdev "${raidName}"`
-    if (raid?.maxMissing === 0) throw new BdevError('EINVAL', `${who}: ${raid.level.name} cannot rebuild a member, and so has no spares`)
+    if (raid?.level.redundant === false) throw new BdevError('EINVAL', `${who}: ${raid.level.name} cannot rebuild a member, and so has no spares`)
     if (this.#spares.some(one => one.name === name)) throw new BdevError('EEXIST', `${who}: bdev "${name}" is a spare already`)
     const spare: Spare = { raidName, name, desc: null }
     if (this.#module.host.bdevByName(name) !== undefined) this.#take(spare)

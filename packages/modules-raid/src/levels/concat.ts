@@ -2,6 +2,7 @@
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
+import { allThere } from './works-with.js'
 import type { RaidLevel } from './level.js'
 
 /** The members one after the other: no redundancy. SPDK's `concat.c`. */
@@ -14,9 +15,8 @@ export const concat: RaidLevel = {
   difSupported: false,
   canResize: false,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
-  maxMissing() {
-    return 0
-  },
+  redundant: false,
+  worksWith: allThere,
 
   layout(members, stripSizeBlocks) {
     let numBlocks = 0

@@ -50,8 +50,10 @@ export interface RaidLevel {
   readonly canResize: boolean
   /** I/O types without payload that it fans out, where all members have them. */
   readonly rangeTypes: readonly IoType[]
-  /** How many of `numMembers` members the array works without. */
-  maxMissing(numMembers: number): number
+  /** Whether it works without some member. */
+  readonly redundant: boolean
+  /** Whether all data is there with the members that are, by slot. */
+  worksWith(there: readonly boolean[]): boolean
   /** Size and limits; sets `dataSizeBlocks` of every member to what is used of it. */
   layout(members: readonly MemberShape[], stripSizeBlocks: number): RaidLayout
   /** What the level keeps for each thread, on that thread. */

@@ -2,6 +2,7 @@
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { RaidLevel } from './level.js'
+import { allThere } from './works-with.js'
 import { reftagRemap, submitRemapped } from './raid0-dif.js'
 
 /** Strips in turn on each member: no redundancy. SPDK's `raid0.c`. */
@@ -14,9 +15,8 @@ export const raid0: RaidLevel = {
   difSupported: true,
   canResize: true,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
-  maxMissing() {
-    return 0
-  },
+  redundant: false,
+  worksWith: allThere,
 
   layout(members, stripSizeBlocks) {
     let smallest = Infinity

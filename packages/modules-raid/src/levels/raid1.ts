@@ -17,8 +17,9 @@ export const raid1: RaidLevel = {
   difSupported: false,
   canResize: true,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
-  maxMissing(numMembers) {
-    return numMembers - 1
+  redundant: true,
+  worksWith(there) {
+    return there.includes(true)
   },
 
   layout(members) {

@@ -7,6 +7,7 @@ import { allSent, legDone, legSent, startAll, type RaidIo } from '../raid-io.js'
 import type { RaidLevel } from './level.js'
 import { xorWindow } from './rebuild-window.js'
 import { StripePool, type Stripe } from './stripe.js'
+import { numMissing } from './works-with.js'
 
 /** Strips and their parity, which turns from member to member; whole stripes are written. SPDK's `raid5f.c`. */
 export const raid5f: RaidLevel = {
@@ -18,8 +19,9 @@ export const raid5f: RaidLevel = {
   difSupported: false,
   canResize: false,
   rangeTypes: [IoType.Flush, IoType.WriteZeroes],
-  maxMissing() {
-    return 1
+  redundant: true,
+  worksWith(there) {
+    return numMissing(there) <= 1
   },
 
   layout(members, stripSizeBlocks) {
