@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+import { StripePhase, type StripeOp } from './stripe-op.js'
+
+/** Who has a stripe: one write, or any number of reads that need its parity; others wait in their order. */
+class StripeLock {
+  writer: StripeOp | null = null
+  readers = 0
+  head: StripeOp | null = null
+  tail: StripeOp | null = null
+}
+
+/** Spare locks that are kept. */
+const SPARE_MAX = 256
+
+/** The stripes of an array that are in use, on whatever thread. `RaidBdev.stripes`. */
+export class StripeLocks {
+  readonly #locks = new Map<number, StripeLock>()
+  readonly #spare: StripeLock[] = []
+  /**
+   * Stripes that a failed write has left with parity that does not fit, in an array that cannot do without the member that
+   * failed. What is missing there is not made from the others, until the stripe was written whole.
+   */
+  readonly torn = new Set<number>()
+
+  /** Starts `op` now where it may have its stripe, else when those before it are done: `start` runs on the thread of `op`. */
+  acquire(op: StripeOp, start: (op: StripeOp) => void): void {
+    let lock = this.#locks.get(op.stripe)
+    if (lock === undefined) {
+      lock = this.#spare.pop() ?? new StripeLock()
+      this.#locks.set(op.stripe, lock)
+    } else if (!(lock.writer === null && lock.head === null && !op.isWrite)) {
+      op.phase = StripePhase.Waiting
+      op.wait.fn = start
+      if (lock.tail === null) lock.head = op
+      else lock.tail.nextWaiting = op
+      lock.tail = op
+      return
+    }
+    this.#hold(lock, op)
+    start(op)
+  }
+
+  /** `op` is done with its stripe: those that may have it now start, each on its thread. */
+  release(op: StripeOp): void {
+    const lock = this.#locks.get(op.stripe)!
+    if (op.isWrite) lock.writer = null
+    else lock.readers--
+    while (lock.head !== null && lock.writer === null && (lock.readers === 0 || !lock.head.isWrite)) {
+      const next = lock.head
+      lock.head = next.nextWaiting
+      if (lock.head === null) lock.tail = null
+      next.nextWaiting = null
+      this.#hold(lock, next)
+      // By message: the one before may be many calls deep.
+      next.ch.thread.sendMsg(next.wait.fn, next)
+    }
+    if (lock.writer !== null || lock.readers > 0) return
+    this.#locks.delete(op.stripe)
+    if (this.#spare.length < SPARE_MAX) this.#spare.push(lock)
+  }
+
+  /** Writes that have their stripe; `op.phase` says how far they are. Control plane. */
+  *writers(): Generator<StripeOp> {
+    for (const { writer } of this.#locks.values()) if (writer !== null) yield writer
+  }
+
+  #hold(lock: StripeLock, op: StripeOp): void {
+    if (op.isWrite) lock.writer = op
+    else lock.readers++
+  }
+}
