@@ -8,7 +8,17 @@ import { superblockCrc, uuidBytes, uuidText } from './superblock.js'
 export const RECORD_PLACES = {
   /** How far a rebuild has come, on the member that is being rebuilt. */
   rebuild: { kind: 1, offsetBytes: 64 * 1024, lengthBytes: 4096 },
+  /** Regions that may differ between members, in two copies that are written in turn. */
+  dirtyMapA: { kind: 2, offsetBytes: 72 * 1024, lengthBytes: 64 * 1024 },
+  dirtyMapB: { kind: 2, offsetBytes: 136 * 1024, lengthBytes: 64 * 1024 },
+  /** Where the journal of the member begins, in two copies that are written in turn. */
+  journalA: { kind: 3, offsetBytes: 208 * 1024, lengthBytes: 4096 },
+  journalB: { kind: 3, offsetBytes: 216 * 1024, lengthBytes: 4096 },
+  /** What `bdev_raid_create` was told and SPDK's superblock has no field for. */
+  config: { kind: 4, offsetBytes: 224 * 1024, lengthBytes: 4096 },
 } as const
+/** The ring of the journal: from here to the data. */
+export const JOURNAL_RING_BYTES_AT = 512 * 1024
 /** A kind of record. */
 export type RecordKind = keyof typeof RECORD_PLACES
 
@@ -43,6 +53,12 @@ export function encodeRecord(kind: RecordKind, { raidUuid, seqNumber }: RecordBi
 
 /** The payload of a record that is whole and bound to `binding`; `undefined` for anything else. */
 export function decodeRecord(kind: RecordKind, { raidUuid, seqNumber }: RecordBinding, bytes: Uint8Array): Uint8Array | undefined {
+  const record = openRecord(kind, raidUuid, bytes)
+  return record?.seqNumber === seqNumber ? record.payload : undefined
+}
+
+/** A record that is whole and of this array, whatever sequence number it was written with. */
+export function openRecord(kind: RecordKind, raidUuid: string, bytes: Uint8Array): { seqNumber: number; payload: Uint8Array } | undefined {
   const place = RECORD_PLACES[kind]
   if (bytes.length < place.lengthBytes || Buffer.from(bytes.subarray(0, 8)).toString('latin1') !== SIGNATURE) return undefined
   const record = bytes.subarray(0, place.lengthBytes)
@@ -50,8 +66,9 @@ export function decodeRecord(kind: RecordKind, { raidUuid, seqNumber }: RecordBi
   const payloadBytes = view.getUint32(12, true)
   const sound = view.getUint16(8, true) === VERSION && view.getUint16(10, true) === place.kind &&
     payloadBytes <= place.lengthBytes - HEADER_BYTES && view.getUint32(CRC_AT, true) === superblockCrc(record, CRC_AT)
-  if (!sound || uuidText(record, 24) !== raidUuid || view.getBigUint64(40, true) !== BigInt(seqNumber)) return undefined
-  return record.slice(HEADER_BYTES, HEADER_BYTES + payloadBytes)
+  if (!sound || uuidText(record, 24) !== raidUuid) return undefined
+  const seqNumber = Number(view.getBigUint64(40, true))
+  return Number.isSafeInteger(seqNumber) ? { seqNumber, payload: record.slice(HEADER_BYTES, HEADER_BYTES + payloadBytes) } : undefined
 }
 
 /** How far a rebuild has come. */
