@@ -12,6 +12,7 @@ export interface StripeJournal {
   /**
    * Writes down what `op.strips` will be written with (`leg`, `firstRow`, `numRows`, `iovs`; strips without `leg` or rows are
    * not written). Calls `stripeLogged` on the operation's thread, later or at once. The memory stays as it is until `wrote`.
+   * Where the journal could not be written, `op.status` says so then: nothing is written in place, and `wrote` is not called.
    */
   append(op: StripeOp): void
   /**
