@@ -71,7 +71,7 @@ const createRaid = (level: string, params: object = {}): Promise<unknown> => {
   return rpc('bdev_raid_create', { name: 'Raid0', raid_level: level, base_bdevs: MEMBERS, ...strip, ...params })
 }
 
-describe.each(['raid0', 'concat', 'raid1', 'raid5f'])('%s', level => {
+describe.each(['raid0', 'concat', 'raid1', 'raid10', 'raid5f'])('%s', level => {
   it.each([{ interleave: false }, { interleave: true }])('keeps metadata, interleaved: $interleave, degraded and rebuilt, too', async ({ interleave }) => {
     await createMembers({ md_interleave: interleave })
     await createRaid(level, { superblock: true })
@@ -89,7 +89,7 @@ describe.each(['raid0', 'concat', 'raid1', 'raid5f'])('%s', level => {
       if (md !== null) expect(Buffer.compare(foundMd!, md)).toBe(0)
     }
     await holds()
-    if (level !== 'raid1' && level !== 'raid5f') return
+    if (level === 'raid0' || level === 'concat') return
     await rpc('bdev_raid_remove_base_bdev', { name: 'm1' })
     await holds()
     await createMembers({ md_interleave: interleave }, ['fresh'])
@@ -135,7 +135,7 @@ describe('protection information', () => {
     expect(await write(data, md, at, count)).not.toBe(1)
   })
 
-  it.each(['concat', 'raid1', 'raid5f'])('is refused by %s, and by a superblock', async level => {
+  it.each(['concat', 'raid1', 'raid10', 'raid5f'])('is refused by %s, and by a superblock', async level => {
     await createMembers({ md_interleave: true, dif_type: 1 })
     await expect(createRaid(level)).rejects.toMatchObject({ rpcCode: -22 })
     await expect(createRaid('raid0', { superblock: true })).rejects.toMatchObject({ rpcCode: -22 })

@@ -97,6 +97,12 @@ export function legFailed(own: RaidIo, slot: number, status: number): void {
   else own.failed.push(slot)
 }
 
+/** Writes all of `io` to a member, from its block `offsetBlocks` on. */
+export function writeTo(leg: DescChannel, io: BdevIo<RaidIo>, offsetBlocks: number): number {
+  if (io.mdBuf === null) return leg.writevBlocks(io.iovs, io.iovCnt, offsetBlocks, io.numBlocks, legDone, io)
+  return leg.writevBlocksWithMd(io.iovs, io.iovCnt, io.mdBuf, io.mdOff, offsetBlocks, io.numBlocks, legDone, io)
+}
+
 /** A member has answered. */
 export function legDone(child: BdevIo, success: boolean, io: BdevIo<RaidIo>): void {
   const own = io.ctx

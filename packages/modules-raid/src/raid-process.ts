@@ -28,6 +28,25 @@ interface Piece {
   readonly lender: BdevIo | null
 }
 
+/** A range of a member's data. */
+export interface MemberPart {
+  readonly member: RaidMember
+  readonly offsetBlocks: number
+  readonly numBlocks: number
+}
+
+/** The same ranges, those that follow one another on one member as one. */
+function joined(parts: readonly MemberPart[]): MemberPart[] {
+  const out: MemberPart[] = []
+  for (const part of parts) {
+    const last = out.at(-1)
+    const follows = last !== undefined && last.member === part.member && last.offsetBlocks + last.numBlocks === part.offsetBlocks
+    if (follows) out[out.length - 1] = { ...last, numBlocks: last.numBlocks + part.numBlocks }
+    else out.push(part)
+  }
+  return out
+}
+
 /** A level's hold on the members while it makes one member's part of a range anew. One range at a time. */
 export class RebuildJob {
   readonly raid: RaidBdev
@@ -68,6 +87,33 @@ export class RebuildJob {
       }
     }
     throw failure
+  }
+
+  /**
+   * Reads ranges of the data of several members, one behind the other.
+   * @throws BdevError EIO one could not be read.
+   */
+  async readParts(ranges: readonly MemberPart[]): Promise<void> {
+    const parts = joined(ranges)
+    if (parts.length === 1) return this.readFrom([parts[0].member], parts[0].offsetBlocks, parts[0].numBlocks)
+    const { who, blockSizeBytes, mdSizeBytes } = this.raid
+    const numBlocks = parts.reduce((sum, part) => sum + part.numBlocks, 0)
+    const data = this.#buffer(0, numBlocks * blockSizeBytes)
+    const md = mdSizeBytes === 0 ? undefined : this.#buffer(MD_BUFFERS, numBlocks * mdSizeBytes)
+    let at = 0
+    const reads = parts.map(part => {
+      const [source] = this.#sources([part.member])
+      if (source === undefined) throw new BdevError('EIO', `${who}: the member in slot ${part.member.slot} is not there to read from`)
+      const beside = md && { buf: md.buf, off: md.off + at * mdSizeBytes }
+      const read = { ...source, ...part, off: data.off + at * blockSizeBytes, beside }
+      at += part.numBlocks
+      return read
+    })
+    const results = await Promise.allSettled(reads.map(read =>
+      readBase(read.leg, data.buf, read.off, read.dataOffsetBlocks + read.offsetBlocks, read.numBlocks, read.beside)))
+    const failed = results.find(result => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    this.#piece = { buf: data.buf, off: data.off, lender: null, ...(md !== undefined && { md }) }
   }
 
   /**

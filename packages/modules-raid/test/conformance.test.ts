@@ -33,6 +33,9 @@ describe('concat of bases with 4096-byte blocks', () => {
 describe('raid1', () => {
   suite({ raid_level: 'raid1' }, ['Base0', 'Base1'], 512, true)
 })
+describe('raid10', () => {
+  suite({ raid_level: 'raid10', strip_size_kb: 16 }, three, 512, true)
+})
 describe('raid5f', () => {
   suite({ raid_level: 'raid5f', strip_size_kb: 4 }, three, 512, false)
 })

@@ -11,7 +11,7 @@ const STRIP = 8
 const MEMBER = 64
 const disks = (sizes: readonly number[]): Disk[] => sizes.map((numBlocks, i) => new Disk(`d${i}`, numBlocks))
 
-/** Every member's bytes for an array with these contents, block by block, as SPDK's sources define the levels. */
+/** Every member's bytes for an array with these contents, block by block, as SPDK's sources define the levels, and md's raid10. */
 function reference(level: string, members: readonly Disk[], all: Uint8Array): Uint8Array[] {
   const n = members.length
   const out = members.map(({ bytes }) => new Uint8Array(bytes.length))
@@ -19,6 +19,7 @@ function reference(level: string, members: readonly Disk[], all: Uint8Array): Ui
   for (let lba = 0; lba < all.length / BLOCK; lba++) {
     const strip = Math.floor(lba / STRIP)
     if (level === 'raid1') for (let slot = 0; slot < n; slot++) put(slot, lba, lba)
+    else if (level === 'raid10') for (const position of [2 * strip, 2 * strip + 1]) put(position % n, Math.floor(position / n) * STRIP + (lba % STRIP), lba)
     else if (level === 'raid0') put(strip % n, Math.floor(strip / n) * STRIP + (lba % STRIP), lba)
     else if (level === 'concat') {
       let slot = 0
@@ -43,12 +44,15 @@ const cases: [string, number[]][] = [
   ['raid0', [MEMBER, MEMBER + 5, MEMBER - 3, MEMBER]],
   ['concat', [MEMBER, MEMBER + 5, 20]],
   ['raid1', [MEMBER, MEMBER + 1]],
+  ['raid10', [MEMBER, MEMBER + 5, MEMBER, MEMBER]],
+  ['raid10', [MEMBER - 3, MEMBER, MEMBER]],
+  ['raid10', [MEMBER, MEMBER, MEMBER, MEMBER, MEMBER]],
   ['raid5f', [MEMBER, MEMBER, MEMBER]],
   ['raid5f', [MEMBER, MEMBER + 7, MEMBER, MEMBER, MEMBER]],
 ]
 
 describe.each(cases)('%s of members of %j blocks', (level, sizes) => {
-  it('puts each block where SPDK does', async () => {
+  it('puts each block where it belongs', async () => {
     const members = disks(sizes)
     const rig = await Rig.start(...members)
     await rig.create(level, members)

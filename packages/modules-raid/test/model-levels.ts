@@ -2,13 +2,18 @@
 import { Sequence, type ModelLevel } from './model.js'
 import { Rig } from './support.js'
 
+const atMost = (missing: number) => (there: readonly boolean[]) => there.filter(one => !one).length <= missing
+const pairs = (there: readonly boolean[]): boolean => (there[0]! || there[1]!) && (there[2]! || there[3]!)
+
 /** The levels under the model: a new level is one more line. */
 export const modelLevels: readonly ModelLevel[] = [
-  { level: 'raid1', numMembers: 2, maxMissing: 1, params: {}, writeUnitBlocks: 1, writeHole: false },
-  { level: 'raid1', numMembers: 3, maxMissing: 2, params: {}, writeUnitBlocks: 1, writeHole: false },
-  { level: 'raid5f', numMembers: 4, maxMissing: 1, params: { strip_size_kb: 4 }, writeUnitBlocks: 3, writeHole: true },
-  { level: 'raid0', numMembers: 3, maxMissing: 0, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
-  { level: 'concat', numMembers: 2, maxMissing: 0, params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },
+  { level: 'raid1', numMembers: 2, worksWith: atMost(1), params: {}, writeUnitBlocks: 1, writeHole: false },
+  { level: 'raid1', numMembers: 3, worksWith: atMost(2), params: {}, writeUnitBlocks: 1, writeHole: false },
+  { level: 'raid10', numMembers: 4, worksWith: pairs, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
+  { level: 'raid10', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },
+  { level: 'raid5f', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 3, writeHole: true },
+  { level: 'raid0', numMembers: 3, worksWith: atMost(0), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
+  { level: 'concat', numMembers: 2, worksWith: atMost(0), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },
 ]
 
 /** Sequences of one host: what one leaves behind the next one meets. */

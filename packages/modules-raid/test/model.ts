@@ -8,7 +8,8 @@ import { carryOut, Disk, type Rig } from './support.js'
 export interface ModelLevel {
   readonly level: string
   readonly numMembers: number
-  readonly maxMissing: number
+  /** Whether it has all its data with the members that are there, by slot. */
+  worksWith(there: readonly boolean[]): boolean
   /** Parameters of `bdev_raid_create`. */
   readonly params: object
   /** Blocks that writes come in. */
@@ -269,8 +270,8 @@ export class Sequence {
   /** A member fails; often the next write meets that, and now and then power goes before all is settled. */
   async #failMember(): Promise<void> {
     const working = this.#disks.filter(({ fails }) => fails === null)
-    if (working.length <= this.#level.numMembers - this.#level.maxMissing || !this.#redundant()) return
-    const disk = working[this.#random(working.length)]!
+    const disk = working[this.#random(working.length)]
+    if (disk === undefined || !this.#mayGo(disk)) return
     this.#story.push(`${disk.name} fails`)
     const reads = this.#random(2) === 0
     disk.fails = io => (io.type === IoType.Write || io.type === IoType.Flush || reads ? IoStatus.Failed : undefined)
@@ -281,20 +282,18 @@ export class Sequence {
     if (dice === 1) await this.#crash()
   }
 
-  /** Whether one more member may go, so that the sequence never takes more than redundancy bears. */
-  #redundant(): boolean {
+  /** Whether this one may go, too: the sequence never takes more than redundancy bears. */
+  #mayGo(disk: Disk): boolean {
     const info = this.#rig.raidInfo(this.#name)
     if (info === undefined || info.state !== 'online') return false
-    const { numMembers, maxMissing } = this.#level
-    const good = this.#disks.filter(({ name, fails }) =>
-      fails === null && name !== info.process?.target && info.base_bdevs_list.some(one => one.is_configured && one.name === name))
-    return good.length > numMembers - maxMissing
+    const good = new Set(this.#disks.filter(one => one !== disk && one.fails === null && one.name !== info.process?.target).map(({ name }) => name))
+    return this.#level.worksWith(info.base_bdevs_list.map(({ name, is_configured }) => is_configured && good.has(name ?? '')))
   }
 
   async #pullMember(): Promise<void> {
     const present = this.#disks.filter(({ name }) => this.#rig.own.bdevByName(name) !== undefined)
     const disk = present[this.#random(present.length)]
-    if (disk === undefined || (disk.fails === null && !this.#redundant())) return
+    if (disk === undefined || (disk.fails === null && !this.#mayGo(disk))) return
     this.#story.push(`${disk.name} is pulled`)
     await this.#whilePumping(this.#rig.unplug(disk))
   }
@@ -343,8 +342,8 @@ export class Sequence {
 
   /** One block of one member cannot be read until it is written. */
   #badBlock(): void {
-    if (this.#disks.some(({ fails }) => fails !== null) || !this.#redundant()) return
     const disk = this.#disks[this.#random(this.#disks.length)]!
+    if (this.#disks.some(({ fails }) => fails !== null) || !this.#mayGo(disk)) return
     const bad = DATA_OFFSET + this.#random(DATA_BLOCKS)
     this.#story.push(`${disk.name} cannot read block ${bad}`)
     disk.fails = io => {

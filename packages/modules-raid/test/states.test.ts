@@ -16,6 +16,7 @@ const levels = [
   { level: 'raid0', count: 3, min: 1, spare: 0 },
   { level: 'concat', count: 3, min: 1, spare: 0 },
   { level: 'raid1', count: 2, min: 2, spare: 1 },
+  { level: 'raid10', count: 3, min: 3, spare: 1 },
   { level: 'raid5f', count: 3, min: 3, spare: 1 },
 ]
 
@@ -276,6 +277,7 @@ describe('size', () => {
   it.each([
     ['raid0', 3 * 4096, 3 * 8192],
     ['raid1', 4096, 8192],
+    ['raid10', 3 * 2048, 3 * 4096],
   ])('%s grows when all its members have', async (level, before, after) => {
     const members = disks(3)
     const rig = await Rig.start(...members)

@@ -3,7 +3,7 @@
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { BdevIo } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
-import { allSent, legDone, legSent, startAll, type RaidIo } from '../raid-io.js'
+import { allSent, legSent, startAll, writeTo, type RaidIo } from '../raid-io.js'
 import type { RaidLevel } from './level.js'
 import { copyWindow } from './rebuild-window.js'
 
@@ -56,11 +56,7 @@ function sendWrites(io: BdevIo<RaidIo>): void {
       ch.raid.missedWrites = true
       continue
     }
-    const offsetBlocks = io.offsetBlocks + ch.dataOffsets[own.next]
-    const rc = io.mdBuf === null
-      ? leg.writevBlocks(io.iovs, io.iovCnt, offsetBlocks, io.numBlocks, legDone, io)
-      : leg.writevBlocksWithMd(io.iovs, io.iovCnt, io.mdBuf, io.mdOff, offsetBlocks, io.numBlocks, legDone, io)
-    if (!legSent(io, leg, rc)) return
+    if (!legSent(io, leg, writeTo(leg, io, io.offsetBlocks + ch.dataOffsets[own.next]))) return
   }
   allSent(io)
 }
