@@ -8,7 +8,9 @@ import type { RaidIo } from './raid-io.js'
 import { destructRaid, failMembers } from './raid-leave.js'
 import { NO_METADATA, RaidMember, type MemberFormat } from './raid-member.js'
 import type { RaidModule } from './raid-module.js'
-import { Repairs, type Rebuild } from './raid-process.js'
+import { Repairs } from './repairs.js'
+import type { Rebuild } from './rebuild.js'
+import type { Scrub, ScrubResult } from './scrub.js'
 import { NAME_BYTES, type Superblock } from './superblock.js'
 
 /** `enum raid_bdev_state`, by the names of the RPC. */
@@ -73,7 +75,10 @@ export class RaidBdev {
   mdSizeBytes = 0
   device: IoDevice<RaidChannel> | null = null
   bdev: Bdev<RaidBdev> | null = null
-  rebuild: Rebuild | null = null
+  /** What goes on in the background. */
+  process: Rebuild | Scrub | null = null
+  /** What the last check or repair found. */
+  lastScrub: ScrubResult | null = null
   /** RESETs under way. */
   resets = 0
   /** Something was written that a missing member lacks. */
@@ -117,6 +122,11 @@ export class RaidBdev {
     return this.members.filter(({ configured }) => configured).length
   }
 
+  /** The rebuild that goes on, if one does. */
+  get rebuild(): Rebuild | null {
+    return this.process?.type === 'rebuild' ? this.process : null
+  }
+
   /** Whether all data is there with those members for which `there` holds. */
   worksWith(there: (member: RaidMember) => boolean): boolean {
     return this.level.worksWith(this.members.map(there)) // cold: changes of membership
@@ -155,7 +165,7 @@ export class RaidBdev {
   removeStarted(): void {
     this.state = 'offline'
     this.#end(false)
-    this.rebuild?.stop()
+    this.process?.stop()
     this.repairs.stop()
   }
 
@@ -174,7 +184,8 @@ export class RaidBdev {
       num_base_bdevs: this.members.length,
       num_base_bdevs_discovered: this.numDiscovered,
       num_base_bdevs_operational: this.numOperational,
-      ...(this.rebuild !== null && { process: this.rebuild.infoJson() }),
+      ...(this.process !== null && { process: this.process.infoJson() }),
+      ...(this.lastScrub !== null && { last_scrub: { ...this.lastScrub } }),
       base_bdevs_list: this.members.map(member => ({
         name: member.name,
         uuid: member.uuid ?? NO_UUID,

@@ -6,7 +6,7 @@ import type { RaidBdev } from './raid-bdev.js'
 import { RaidChannel } from './raid-channel.js'
 import { leave, memberEventsOf } from './raid-leave.js'
 import { formatOf, type RaidMember } from './raid-member.js'
-import { Rebuild } from './raid-process.js'
+import { Rebuild } from './rebuild.js'
 import { loadProgress, saveProgress } from './record-io.js'
 import { EntryState, encodeSuperblock, type Superblock } from './superblock.js'
 import { entryOfSlot, loadSuperblock, writeSuperblock } from './superblock-io.js'
@@ -229,6 +229,7 @@ export async function saveSuperblock(raid: RaidBdev, failed: number[] = []): Pro
 /** A bdev comes into a degraded array: it is written from now on, and rebuilt. To be called in turn. */
 async function startRebuild(raid: RaidBdev, member: RaidMember): Promise<void> {
   const { host } = raid
+  let rebuild: Rebuild
   raid.dataOffsets[member.slot] = member.dataOffsetBlocks
   member.target = true
   member.configured = true
@@ -243,13 +244,16 @@ async function startRebuild(raid: RaidBdev, member: RaidMember): Promise<void> {
     const offsetBlocks = await loadProgress(raid, member)
     await nameTarget(raid, member)
     if (offsetBlocks > 0) await saveProgress(raid, member, offsetBlocks)
-    raid.rebuild = new Rebuild(raid, member, offsetBlocks)
+    rebuild = new Rebuild(raid, member, offsetBlocks)
   } catch (thrown) {
     host.log.error(`${raid.who}: the rebuild onto bdev "${member.name}" does not start: ${(thrown as Error).message}`)
     await leave(raid, member, EntryState.Missing)
     return
   }
-  void raid.rebuild.run()
+  // Redundancy comes first: a scrub ends for it.
+  const before = raid.process
+  raid.process = rebuild
+  void rebuild.run(before)
 }
 
 /** The superblock names who is being rebuilt, as missing: after a restart it is found by that, and rebuilt again. */

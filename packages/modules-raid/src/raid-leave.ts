@@ -56,7 +56,8 @@ export async function leave(raid: RaidBdev, member: RaidMember, state: number): 
   const { slot } = member
   if (!member.configured || raid.device === null) return true
   // It is not waited for: its window may wait for a write that waits for this.
-  if (raid.rebuild?.target === member) raid.rebuild.stop()
+  // What compares members begins anew without it, and another one's rebuild goes on.
+  if (raid.rebuild === null || raid.rebuild.target === member) raid.process?.stop()
   await raid.device.forEachChannel(ch => {
     ch.readLegs[slot] = null
   })
@@ -149,7 +150,7 @@ export function goOffline(raid: RaidBdev, why: string): void {
   if (raid.unregistering !== null || raid.state !== 'online') return
   raid.module.notice(raid, `goes offline: ${why}`)
   raid.state = 'offline'
-  raid.rebuild?.stop()
+  raid.process?.stop()
   raid.unregistering = raid.host.unregisterBdev(raid.name).catch((thrown: unknown) => {
     raid.host.log.error(`${raid.who}: ${(thrown as Error).message}`)
   })
@@ -158,7 +159,7 @@ export function goOffline(raid: RaidBdev, why: string): void {
 /** `destruct` of the function table: the last channel is gone. */
 export async function destructRaid(raid: RaidBdev): Promise<void> {
   raid.state = 'offline'
-  await raid.rebuild?.stopped()
+  await raid.process?.stopped()
   await raid.repairs.stopped()
   await raid.device?.unregister()
   raid.device = null

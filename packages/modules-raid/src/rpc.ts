@@ -5,6 +5,7 @@ import { levels } from './levels/index.js'
 import { deleteRaid } from './raid-leave.js'
 import type { RaidModule } from './raid-module.js'
 import type { RaidState } from './raid-bdev.js'
+import { startScrub } from './scrub.js'
 
 /** Parameters of `bdev_raid_create`. */
 export interface RaidCreateParams {
@@ -85,24 +86,39 @@ export const rpc = {
     params: object(['name'], { name: text('Name of the base bdev') }),
   }),
   bdev_raid_set_options: method<Partial<RaidOptions> | undefined, boolean>({
-    description: 'Set how rebuilds go on; what is left out stays',
+    description: 'Set how rebuilds and scrubs go on; what is left out stays',
     cli: { flags: { process_window_size_kb: '-w', process_max_bandwidth_mb_sec: '-b' } },
     result: { type: 'boolean' },
     states: 'any',
     decodeError: PARSE_ERROR,
     params: object([], {
-      process_window_size_kb: uint32('Size of the window that a rebuild locks, in KiB, above 0; at first 1024'),
-      process_max_bandwidth_mb_sec: uint32('Bandwidth of a rebuild in MiB/s, 0 = any; at first 0'),
+      process_window_size_kb: uint32('Size of the window that a rebuild or scrub locks, in KiB, above 0; at first 1024'),
+      process_max_bandwidth_mb_sec: uint32('Bandwidth of a rebuild or scrub in MiB/s, 0 = any; at first 0'),
     }),
   }),
+  bdev_raid_start_process: method<{ name: string; type: 'check' | 'repair' }, boolean>({
+    description: 'Start a scrub: compare copies, or data with parity, and make them agree where `type` says so (not in SPDK)',
+    cli: { positional: ['name', 'type'] },
+    result: { type: 'boolean' },
+    params: object(['name', 'type'], {
+      name: text('Name of the array'),
+      type: { type: 'string', enum: ['check', 'repair'], description: '`check` counts what does not agree, `repair` mends it, too' },
+    }),
+  }),
+  bdev_raid_stop_process: method<{ name: string }, boolean>({
+    description: 'Stop the scrub of an array; a rebuild or resync can only be paused (not in SPDK)',
+    cli: { positional: ['name'] },
+    result: { type: 'boolean' },
+    params: object(['name'], { name: text('Name of the array') }),
+  }),
   bdev_raid_pause_process: method<{ name: string }, boolean>({
-    description: 'Let the rebuild of an array wait (not in SPDK)',
+    description: 'Let the rebuild, resync or scrub of an array wait (not in SPDK)',
     cli: { positional: ['name'] },
     result: { type: 'boolean' },
     params: object(['name'], { name: text('Name of the array') }),
   }),
   bdev_raid_resume_process: method<{ name: string }, boolean>({
-    description: 'Let a paused rebuild go on (not in SPDK)',
+    description: 'Let a paused process go on (not in SPDK)',
     cli: { positional: ['name'] },
     result: { type: 'boolean' },
     params: object(['name'], { name: text('Name of the array') }),
@@ -157,15 +173,33 @@ export function raidHandlers(module: RaidModule): RpcHandlers<typeof rpc> {
       module.options = options
       return true
     },
-    bdev_raid_pause_process: ({ name }) => (rebuildOf(module, name).pause(), true),
-    bdev_raid_resume_process: ({ name }) => (rebuildOf(module, name).resume(), true),
+    bdev_raid_start_process({ name, type }) {
+      const raid = module.find(name) ?? refuse(`raid bdev ${name} not found`)
+      return raid.inTurn(() => Promise.resolve(startScrub(raid, type))).then(() => true)
+    },
+    bdev_raid_stop_process: ({ name }) => stopScrub(module, name),
+    bdev_raid_pause_process: ({ name }) => (processOf(module, name).pause(), true),
+    bdev_raid_resume_process: ({ name }) => (processOf(module, name).resume(), true),
   }
 }
 
-function rebuildOf(module: RaidModule, name: string) {
+function processOf(module: RaidModule, name: string) {
   const raid = module.find(name) ?? refuse(`raid bdev ${name} not found`)
-  if (raid.rebuild === null) throw new BdevError('ENODEV', `${raid.who}: no rebuild is under way`)
-  return raid.rebuild
+  return raid.process ?? fail('ENODEV', `${raid.who}: no process is under way`)
+}
+
+/** Answers when its last window is done. */
+async function stopScrub(module: RaidModule, name: string): Promise<true> {
+  const process = processOf(module, name)
+  if (process.type === 'rebuild') fail('EBUSY', `${process.raid.who}: a rebuild cannot be stopped; pause it, or remove its target`)
+  await process.stopped()
+  // What it found is written down in turn.
+  await process.raid.inTurn(() => Promise.resolve())
+  return true
+}
+
+function fail(code: 'ENODEV' | 'EBUSY', message: string): never {
+  throw new BdevError(code, message)
 }
 
 function refuse(message: string): never {

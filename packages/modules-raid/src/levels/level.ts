@@ -2,7 +2,8 @@
 import type { BdevIo, IoType } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import type { RaidIo } from '../raid-io.js'
-import type { RebuildJob } from '../raid-process.js'
+import type { ScrubJob } from '../scrub-job.js'
+import type { RebuildJob } from '../window-job.js'
 
 /** A member as the shape of an array depends on it. */
 export interface MemberShape {
@@ -71,4 +72,14 @@ export interface RaidLevel {
    * @throws BdevError EIO the others could not be read, or the target not be written.
    */
   rebuildWindow?(job: RebuildJob, offsetBlocks: number, numBlocks: number): Promise<void>
+  /** Whether `scrubWindow` needs every member: parity does, mirrors compare those that are there. */
+  readonly scrubsWhole?: boolean
+  /**
+   * Compares what should agree in a window: copies with the first one that is in sync, parity with the data. Where `repair` says
+   * so, makes it agree: copies become as the first one, parity is computed anew, and what could not be read is written from
+   * what stands in for it; only what differs is written. No other I/O to the window is under way. Answers how many blocks of
+   * members differed; what could not be read the job counts.
+   * @throws BdevError EIO a member could not be written; ENODEV one has left.
+   */
+  scrubWindow?(job: ScrubJob, offsetBlocks: number, numBlocks: number, repair: boolean): Promise<number>
 }

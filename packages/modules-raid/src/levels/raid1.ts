@@ -6,6 +6,7 @@ import type { RaidChannel } from '../raid-channel.js'
 import { allSent, legSent, startAll, writeTo, type RaidIo } from '../raid-io.js'
 import type { RaidLevel } from './level.js'
 import { copyWindow } from './rebuild-window.js'
+import { scrubCopies } from './scrub-window.js'
 
 /** The same on every member. SPDK's `raid1.c`. */
 export const raid1: RaidLevel = {
@@ -44,6 +45,7 @@ export const raid1: RaidLevel = {
   },
 
   rebuildWindow: copyWindow,
+  scrubWindow: scrubCopies,
 }
 
 function sendWrites(io: BdevIo<RaidIo>): void {

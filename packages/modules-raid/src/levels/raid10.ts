@@ -8,6 +8,7 @@ import type { RaidLevel } from './level.js'
 import { copiesBefore, oneOfEachPair, rowsPerTurn } from './near2.js'
 import { OWN_LEVEL_NUMBERS } from './numbers.js'
 import { copyStrips } from './rebuild-window.js'
+import { scrubStrips } from './scrub-window.js'
 
 /** Strips in turn, each on two members that follow one another: md's raid10 with its "near" layout. SPDK has none. */
 export const raid10: RaidLevel = {
@@ -49,6 +50,7 @@ export const raid10: RaidLevel = {
   },
 
   rebuildWindow: copyStrips,
+  scrubWindow: scrubStrips,
 }
 
 /** The position of the first copy. */

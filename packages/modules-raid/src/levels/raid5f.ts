@@ -6,6 +6,7 @@ import type { RaidChannel } from '../raid-channel.js'
 import { allSent, legDone, legSent, startAll, type RaidIo } from '../raid-io.js'
 import type { RaidLevel } from './level.js'
 import { xorWindow } from './rebuild-window.js'
+import { scrubXor } from './scrub-window.js'
 import { StripePool, type Stripe } from './stripe.js'
 import { numMissing } from './works-with.js'
 
@@ -61,6 +62,11 @@ export const raid5f: RaidLevel = {
   },
 
   rebuildWindow: xorWindow,
+  scrubsWhole: true,
+  scrubWindow(job, offsetBlocks, numBlocks, repair) {
+    const { numMembers, raid: { stripSizeBlocks } } = job
+    return scrubXor(job, offsetBlocks / (numMembers - 1), numBlocks / (numMembers - 1), repair, block => paritySlot(Math.floor(block / stripSizeBlocks), numMembers))
+  },
 }
 
 /** The member that has the parity of a stripe. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How members are made anew: control plane, one window at a time.
-import type { RebuildJob } from '../raid-process.js'
+import type { RebuildJob } from '../window-job.js'
 import { copiesBefore, otherCopy } from './near2.js'
 
 /** Every member has the same: any other one is read. @throws BdevError EIO. */

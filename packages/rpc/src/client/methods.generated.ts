@@ -499,7 +499,7 @@ export interface BdevkitMethods {
     /** Which arrays */
     category: 'online' | 'configuring' | 'offline' | 'all'
   }; result: Record<string, unknown>[] }
-  /** Let the rebuild of an array wait (not in SPDK) */
+  /** Let the rebuild, resync or scrub of an array wait (not in SPDK) */
   bdev_raid_pause_process: { params: {
     /** Name of the array */
     name: string
@@ -509,18 +509,30 @@ export interface BdevkitMethods {
     /** Name of the base bdev */
     name: string
   }; result: boolean }
-  /** Let a paused rebuild go on (not in SPDK) */
+  /** Let a paused process go on (not in SPDK) */
   bdev_raid_resume_process: { params: {
     /** Name of the array */
     name: string
   }; result: boolean }
-  /** Set how rebuilds go on; what is left out stays */
+  /** Set how rebuilds and scrubs go on; what is left out stays */
   bdev_raid_set_options: { params: {
-    /** Size of the window that a rebuild locks, in KiB, above 0; at first 1024 */
+    /** Size of the window that a rebuild or scrub locks, in KiB, above 0; at first 1024 */
     process_window_size_kb?: number
-    /** Bandwidth of a rebuild in MiB/s, 0 = any; at first 0 */
+    /** Bandwidth of a rebuild or scrub in MiB/s, 0 = any; at first 0 */
     process_max_bandwidth_mb_sec?: number
   } | undefined; result: boolean }
+  /** Start a scrub: compare copies, or data with parity, and make them agree where `type` says so (not in SPDK) */
+  bdev_raid_start_process: { params: {
+    /** Name of the array */
+    name: string
+    /** `check` counts what does not agree, `repair` mends it, too */
+    type: 'check' | 'repair'
+  }; result: boolean }
+  /** Stop the scrub of an array; a rebuild or resync can only be paused (not in SPDK) */
+  bdev_raid_stop_process: { params: {
+    /** Name of the array */
+    name: string
+  }; result: boolean }
   /** Sets the counters of all bdevs, or of one, back; those that its module keeps included. */
   bdev_reset_iostat: { params: {
     name?: string
