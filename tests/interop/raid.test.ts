@@ -70,6 +70,7 @@ describe('a clone', () => {
 
 describe.each([
   { level: 'raid1', names: ['m0', 'm1'], params: {}, bs: '4k' },
+  { level: 'raid10', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 16 }, bs: '4k' },
   { level: 'raid5f', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 64 }, bs: '128k' },
 ])('$level on files', ({ level, names, params, bs }) => {
   itWith(['fio'], 'keeps what fio writes while a member goes, a spare takes its place and is rebuilt, and says so in its log', async () => {
