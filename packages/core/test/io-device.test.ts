@@ -34,13 +34,15 @@ describe('a channel', () => {
     const { clock, device, calls, one } = setup()
     const channel = on(one, () => device.getIoChannel())!
     on(one, () => void device.getIoChannel())
-    channel.put()
+    on(one, () => channel.put())
     await clock.settle()
     expect(calls).toEqual(['create one on one'])
-    channel.put()
-    expect(calls).toEqual(['create one on one'])
+    one.sendMsg(() => {
+      channel.put()
+      calls.push('put')
+    }, null)
     await clock.settle()
-    expect(calls).toEqual(['create one on one', 'destroy one on one'])
+    expect(calls).toEqual(['create one on one', 'put', 'destroy one on one'])
   })
 
   it('is revived by a get between the last put and its destruction', async () => {
@@ -132,7 +134,7 @@ describe('forEachChannel', () => {
     const channel = on(one, () => device.getIoChannel())!
     const seen: string[] = []
     const walk = device.forEachChannel((_ctx, thread) => void seen.push(thread.name))
-    channel.put()
+    on(one, () => channel.put())
     await clock.settle()
     await walk
     expect(seen).toEqual(['app_thread'])
@@ -161,10 +163,10 @@ describe('unregister of a device', () => {
     const b = on(two, () => device.getIoChannel())!
     let gone = false
     const done = device.unregister().then(() => (gone = true))
-    a.put()
+    on(one, () => a.put())
     await clock.settle()
     expect(gone).toBe(false)
-    b.put()
+    on(two, () => b.put())
     await clock.settle()
     await done
     expect(calls.filter(call => call.startsWith('destroy'))).toEqual(['destroy one on one', 'destroy two on two'])

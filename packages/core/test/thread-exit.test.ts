@@ -94,7 +94,7 @@ describe('a rule of threads that is broken is named', () => {
     const one = host.createThread('one')
     const poller = one.registerPoller(() => PollerRc.Idle, null, 0, 'tick')
     on(host.appThread, () => poller.unregister())
-    expect(lines('error')).toEqual(['bdev: poller "tick" of thread "one" was unregistered on thread "app_thread"; unregister it where it runs'])
+    expect(lines('error')).toEqual(['bdev: poller "tick" of thread "one" was unregistered on thread "app_thread"; do that where it runs'])
     expect(one.pollers).toEqual([])
   })
 

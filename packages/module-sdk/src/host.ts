@@ -69,13 +69,14 @@ export interface Vbdevs<Params extends VbdevParams> {
   /**
    * Remembers the vbdev, and makes it now where the base is there.
    * @returns its name.
-   * @throws BdevError EEXIST the name is taken; EPERM the base is claimed or open for writing; what `attach` or registration throws.
+   * @throws BdevError EEXIST the name is taken; EPERM the base is claimed or open for writing; EINVAL another thread than the app
+   * thread is current; what `attach` or registration throws.
    * Where it throws, nothing is remembered.
    */
   create(params: Params): string
   /**
    * Unregisters and forgets it; settles when it is gone.
-   * @throws BdevError ENODEV no such vbdev.
+   * @throws BdevError ENODEV no such vbdev; EINVAL another thread than the app thread is current.
    */
   delete(name: string): Promise<void>
   /**
@@ -89,7 +90,9 @@ export interface Vbdevs<Params extends VbdevParams> {
 
 /**
  * What the framework gives to a module, as the argument of `setup`. Control plane: call it on the app thread, or with no
- * thread current (it is then the app thread's).
+ * thread current (it is then the app thread's). What makes bdevs or takes them away (`registerBdev`, `unregisterBdev`,
+ * `openPartBase` and its `close`, `create` and `delete` of `vbdevs`) is refused with EINVAL on any other thread; descriptors,
+ * devices, quiesces, sizes and events belong to whatever thread calls.
  */
 export interface BdevHost {
   /** SDK release that the host offers, `major.minor.patch`. */
@@ -116,12 +119,14 @@ export interface BdevHost {
   uuidV5(namespace: string, bytes: Uint8Array): string
   /**
    * Registers a bdev: it is visible at once, then examined.
-   * @throws BdevError EINVAL name, block size or size out of range, or the function table lacks an entry; EEXIST name, alias or UUID taken.
+   * @throws BdevError EINVAL name, block size or size out of range, the function table lacks an entry, or another thread than the
+   * app thread is current; EEXIST name, alias or UUID taken.
    */
   registerBdev<Ctx, Ch, IoCtx>(spec: BdevSpec<Ctx, Ch, IoCtx>): Bdev<Ctx>
   /**
    * Unregisters a bdev of this module by name; settles after `destruct`.
-   * @throws BdevError ENODEV no such bdev, or another module's; EBUSY it is being unregistered.
+   * @throws BdevError ENODEV no such bdev, or another module's; EBUSY it is being unregistered; EINVAL another thread than the app
+   * thread is current.
    */
   unregisterBdev(name: string): Promise<void>
   /** This module's bdevs in the order of registration. */
@@ -182,7 +187,7 @@ export interface BdevHost {
   registerIoDevice<Ctx>(spec: IoDeviceSpec<Ctx>): IoDevice<Ctx>
   /**
    * Opens a bdev to make parts of it.
-   * @throws BdevError ENODEV unknown or being removed.
+   * @throws BdevError ENODEV unknown or being removed; EINVAL another thread than the app thread is current.
    */
   openPartBase<Ctx>(name: string, spec?: PartBaseSpec<Ctx>): PartBase
   /** The association of vbdevs with their bases, as nearly every vbdev module needs it. At most once, in `setup`. */

@@ -5,9 +5,9 @@ import type { PollerRc } from './constants.js'
 export interface Poller {
   /** Stops it for good. Legal inside its own callback; on its own thread only. */
   unregister(): void
-  /** Stops it until `resume`. */
+  /** Stops it until `resume`; on its own thread only. */
   pause(): void
-  /** Starts it again after `pause`. */
+  /** Starts it again after `pause`; on its own thread only. */
   resume(): void
   /**
    * Sets when a timed poller runs next, in milliseconds of `BdevHost.nowMs`; after that run its period counts again. For work
@@ -67,13 +67,13 @@ export interface IoDeviceSpec<Ctx = unknown> {
 export interface IoDevice<Ctx = unknown> {
   /** The name of its spec. */
   readonly name: string
-  /** The current thread's channel, made if there is none; `null` where making it failed (the log says why) or the device is unregistered. */
+  /** The current thread's channel, made if there is none; `null` where making it failed or the device is unregistered: the log says. */
   getIoChannel(): IoChannel<Ctx> | null
   /**
    * Visits the channel of each thread that has one, thread by thread in ascending id, each on its thread.
    * `fn` may return a promise; the next channel waits for it. The first throw or rejection ends the walk.
    */
   forEachChannel(fn: (ctx: Ctx, thread: Thread) => void | Promise<void>): Promise<void>
-  /** Removes it from look-up at once; settles when the last channel is gone. */
+  /** Removes it from look-up at once; settles when the last channel is gone. Once only. */
   unregister(): Promise<void>
 }

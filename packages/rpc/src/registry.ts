@@ -88,6 +88,7 @@ export class RpcRegistry {
   readonly #entries = new Map<string, Entry>()
   readonly #aliasesWarned = new Set<string>()
   #allowed: ReadonlySet<string> | undefined
+  #guard: ((who: string) => void) | undefined
   #state: RpcState = 'startup'
   #runtimeWaiters: (() => void)[] = []
 
@@ -171,6 +172,11 @@ export class RpcRegistry {
     this.#allowed = names === undefined ? undefined : new Set(names)
   }
 
+  /** Has `guard` look at each call first; what it throws is the answer. `registerHostMethods` sets one: handlers run on the app thread. */
+  setGuard(guard: (who: string) => void): void {
+    this.#guard = guard
+  }
+
   /** A method that exists and is allowed. */
   get(name: string): RpcMethodInfo | undefined {
     return this.#find(name)?.info
@@ -210,6 +216,7 @@ export class RpcRegistry {
     const entry = this.#find(method)
     let refusal: Refusal | undefined
     try {
+      this.#guard?.(`RPC ${method}`)
       refusal = entry === undefined ? this.#unknown(method) : this.#refusal(method, entry, params, flaws)
     } catch (thrown) {
       refusal = this.#thrown(method, thrown)

@@ -36,6 +36,18 @@ describe('log methods', () => {
   })
 })
 
+it('a call on another thread than the app thread is refused before its handler runs', async () => {
+  const { registry, host, log } = await runningHost()
+  const one = host.createThread('one')
+  let call!: Promise<unknown>
+  one.execMsg(() => void (call = registry.call('bdev_ram_create', { name: 'r0', num_blocks: 8 })), null)
+  await expect(call).rejects.toMatchObject({ rpcCode: -22, rpcMessage: 'Invalid argument' })
+  expect(host.bdevByName('r0')).toBeUndefined()
+  expect(log.lines.join('\n')).toContain('RPC bdev_ram_create: wanted a call on thread "app_thread", where the control plane runs, found "one"')
+  host.appThread.execMsg(() => void (call = registry.call('bdev_ram_create', { name: 'r0', num_blocks: 8 })), null)
+  expect(await call).toBe('r0')
+})
+
 describe('threads', () => {
   it('show their pollers and channels with the members of SPDK', async () => {
     const { host, registry } = await runningHost()

@@ -27,7 +27,7 @@ export async function unregisterBdev(bdev: Bdev): Promise<void> {
   host.notify('bdev_unregister', bdev.name)
   await until(bdev, () => bdev.resetInProgress === null, 'its reset', () => `module "${bdev.module.name}"`)
   const channelsGone = host.waits.begin(`unregister of bdev "${bdev.name}"`, () => `${bdev.channels.length} channel(s), I/O outstanding: ${bdev.channels.map(ch => ch.outstanding).join(', ')}`)
-  await bdev.device.unregister()
+  await bdev.device.remove()
   await until(bdev, () => bdev.channels.length === 0, 'its channels', () => `module "${bdev.module.name}"`)
   channelsGone()
 

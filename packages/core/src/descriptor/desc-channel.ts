@@ -65,6 +65,10 @@ export class DescChannel implements NvmeDescChannel {
       this.bdev.host.misuse(`${this.desc.owner}: a channel of bdev "${this.bdev.name}" was put once too often`)
       return
     }
+    const current = this.thread.reactor.executing()
+    if (current !== this.thread) {
+      this.bdev.host.misuse(`${this.desc.owner}: a channel of bdev "${this.bdev.name}" on thread "${this.thread.name}" was put on thread "${current.name}"; put it where it was got`)
+    }
     forget(this.thread, this)
     if (--this.refs > 0) return
     this.desc.channels.delete(this.thread)

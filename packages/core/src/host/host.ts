@@ -143,11 +143,23 @@ export class Host {
   }
 
   /**
+   * Checks a rule of the control plane: what makes, changes or takes away modules and bdevs is called on the app thread, or
+   * where no thread is current. `who` begins the message.
+   * @throws BdevError EINVAL another thread is current.
+   */
+  assertAppThread(who: string): void {
+    const current = this.currentThread()
+    if (current === this.appThread) return
+    throw new BdevError('EINVAL', `${who}: wanted a call on thread "${this.appThread.name}", where the control plane runs, found "${current.name}"; send it there by appThread.sendMsg`)
+  }
+
+  /**
    * Adds a module, before `init`.
    * @throws BdevError EINVAL no module, no name, or its methods and handlers differ; BDEV_E_MODULE_ABI it was built with another SDK;
-   * EEXIST its name is taken; EBUSY `init` was called.
+   * EEXIST its name is taken; EBUSY `init` was called; also EINVAL another thread than the app thread is current.
    */
   use(value: BdevModule): void {
+    this.assertAppThread(`module "${value?.name}": use`)
     if (this.state !== 'startup') throw new BdevError('EBUSY', `module "${value?.name}": the host is ${this.state}; use modules before init`)
     if (value?.[MODULE_BRAND] !== 1) throw new BdevError('EINVAL', `use: wanted a module made by defineBdevModule, found ${typeof value}`)
     checkContract(value, this.sdk)
@@ -196,9 +208,11 @@ export class Host {
 
   /**
    * Initialises all modules and waits for examination to end (`spdk_bdev_initialize`).
-   * @throws BdevError of the first module that failed, named.
+   * @throws BdevError of the first module that failed, named; EALREADY it was called before; EINVAL another thread than the app
+   * thread is current.
    */
   async init(): Promise<void> {
+    this.assertAppThread('init')
     if (this.state !== 'startup') throw new BdevError('EALREADY', `init: the host is ${this.state}`)
     this.state = 'initializing'
     const done = initModules(this)
@@ -212,8 +226,10 @@ export class Host {
   /**
    * Unregisters every bdev, virtual ones before their bases, and ends the modules (`spdk_bdev_finish`). Reports what is
    * still in use to the log. An `init` under way ends first. The host is of no use afterwards.
+   * @throws BdevError EALREADY it was called before; EINVAL another thread than the app thread is current.
    */
   async finish(): Promise<void> {
+    this.assertAppThread('finish')
     if (this.state === 'finishing' || this.state === 'finished') throw new BdevError('EALREADY', `finish: the host is ${this.state}`)
     this.state = 'finishing'
     this.asyncOpens.cancelAll()
@@ -289,9 +305,10 @@ export class Host {
 
   /**
    * Unregisters a bdev of any module; settles after its destruct.
-   * @throws BdevError ENODEV unknown; EBUSY already under way.
+   * @throws BdevError ENODEV unknown; EBUSY already under way; EINVAL another thread than the app thread is current.
    */
   async unregister(name: string): Promise<void> {
+    this.assertAppThread(`unregister of bdev "${name}"`)
     const bdev = this.registry.find(name)
     if (bdev === undefined) throw new BdevError('ENODEV', `unregister of bdev "${name}": there is no such bdev`)
     await this.unregisterBdev(bdev)
@@ -364,6 +381,7 @@ export class Host {
 
   /** `BdevHost.registerBdev`, for a module of the host. @internal */
   registerBdev<Ctx>(module: ModuleRecord, spec: BdevSpec<Ctx>): Bdev<Ctx> {
+    this.assertAppThread(`register of bdev "${spec.name}" by module "${module.name}"`)
     if (this.state === 'finishing' || this.state === 'finished') throw new BdevError('ESHUTDOWN', `register of bdev "${spec.name}": the host is ${this.state}`)
     const uuid = spec.uuid === undefined ? randomUuid() : parseUuid(spec.uuid)
     if (uuid === undefined) throw new BdevError('EINVAL', `register of bdev "${spec.name}": wanted uuid to be a UUID, found ${JSON.stringify(spec.uuid)}`)

@@ -60,6 +60,7 @@ export class ModuleHost implements BdevHost {
   }
 
   async unregisterBdev(name: string): Promise<void> {
+    this.#host.assertAppThread(`unregister of bdev "${name}" by module "${this.#module.name}"`)
     const bdev = this.#host.bdevByName(name)
     if (bdev === undefined) throw new BdevError('ENODEV', `unregister of bdev "${name}": there is no such bdev`)
     if (bdev.module !== this.#module) throw new BdevError('ENODEV', `unregister of bdev "${name}" by module "${this.#module.name}": it belongs to module "${bdev.module.name}"`)
@@ -119,6 +120,7 @@ export class ModuleHost implements BdevHost {
   }
 
   openPartBase<Ctx>(name: string, spec: PartBaseSpec<Ctx> = {}): PartBase {
+    this.#host.assertAppThread(`module "${this.#module.name}": parts of bdev "${name}"`)
     return new PartBase(this.#host, this.#module, name, spec)
   }
 

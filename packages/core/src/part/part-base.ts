@@ -137,6 +137,11 @@ export class PartBase implements SdkPartBase {
   }
 
   close(): Promise<void> {
+    try {
+      this.#host.assertAppThread(`module "${this.#module.name}": close of the parts of bdev "${this.bdev.name}"`)
+    } catch (thrown) {
+      return Promise.reject(thrown as Error)
+    }
     this.#closed ??= this.#close()
     return this.#closed
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IoChannel as SdkIoChannel, IoDevice as SdkIoDevice, IoDeviceSpec } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
+import type { Waits } from '../host/waits.js'
 import type { SpdkThread } from './thread.js'
 
 /** What {@link IoDevice} needs of its host. */
@@ -10,6 +11,8 @@ export interface IoDeviceOwner {
   channelFailed(device: string, thread: SpdkThread, thrown: unknown): void
   /** Told of every misuse. */
   misuse(message: string): void
+  /** Names what waits for too long. */
+  readonly waits: Waits
 }
 
 /** One thread's reference-counted share of a device (`struct spdk_io_channel`). */
@@ -30,8 +33,8 @@ export class IoChannel<Ctx> implements SdkIoChannel<Ctx> {
       this.device.owner.misuse(`channel of "${this.device.name}" on thread "${this.thread.name}" was put once too often`)
       return
     }
-    const { current } = this.thread.reactor
-    if (current !== null && current !== this.thread) {
+    const current = this.thread.reactor.executing()
+    if (current !== this.thread) {
       this.device.owner.misuse(`channel of "${this.device.name}" on thread "${this.thread.name}" was put on thread "${current.name}"; put it where it was got`)
     }
     forget(this.thread, this)
@@ -68,8 +71,11 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
   }
 
   getIoChannel(): IoChannel<Ctx> | null {
-    if (this.#unregistered !== null) return null
     const thread = this.owner.currentThread()
+    if (this.#unregistered !== null) {
+      this.owner.misuse(`channel of "${this.name}" on thread "${thread.name}": the device is unregistered; get channels before`)
+      return null
+    }
     const found = this.channels.get(thread)
     if (found !== undefined) {
       found.refs++
@@ -104,29 +110,52 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
       throw new BdevError('ENODEV', `walk over the channels of "${this.name}": the device is unregistered`)
     }
     this.#walks++
+    let at: SpdkThread | null = null
+    const ended = this.owner.waits.begin(`walk over the channels of "${this.name}"`, () => `its visitor on thread "${at?.name}"`)
     try {
       const threads = [...this.channels.keys()].sort((a, b) => a.id - b.id)
       for (const thread of threads) {
-        await new Promise<void>((resolve, reject) => {
-          thread.sendMsg(() => {
-            const channel = this.channels.get(thread)
-            if (channel === undefined) return resolve()
-            try {
-              Promise.resolve(fn(channel.ctx, thread)).then(resolve, reject)
-            } catch (thrown) {
-              // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- what the visitor threw, as it is
-              reject(thrown)
-            }
-          }, null)
-        })
+        at = thread
+        await this.#visit(thread, fn)
       }
     } finally {
+      ended()
       this.#walks--
       this.#settleIfGone()
     }
   }
 
+  /** Visits one channel, on its thread; one that has gone meanwhile is passed over. */
+  #visit(thread: SpdkThread, fn: (ctx: Ctx, thread: SpdkThread) => void | Promise<void>): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      thread.sendMsg(() => {
+        const channel = this.channels.get(thread)
+        if (channel === undefined) return resolve()
+        try {
+          Promise.resolve(fn(channel.ctx, thread)).then(resolve, reject)
+        } catch (thrown) {
+          // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- what the visitor threw, as it is
+          reject(thrown)
+        }
+      }, null)
+    })
+  }
+
   unregister(): Promise<void> {
+    if (this.#unregistered !== null) {
+      this.owner.misuse(`device "${this.name}" was unregistered twice; once is enough, and waits for its channels`)
+      return this.#unregistered.promise
+    }
+    const gone = this.remove()
+    if (!this.#isGone) {
+      const ended = this.owner.waits.begin(`unregister of device "${this.name}"`, () => this.#holders())
+      void gone.then(ended)
+    }
+    return gone
+  }
+
+  /** As `unregister`, for an owner that names the wait itself. */
+  remove(): Promise<void> {
     if (this.#unregistered === null) {
       let settle!: () => void
       const promise = new Promise<void>(resolve => (settle = resolve))
@@ -149,7 +178,16 @@ export class IoDevice<Ctx> implements SdkIoDevice<Ctx> {
     this.#settleIfGone()
   }
 
+  get #isGone(): boolean {
+    return this.channels.size === 0 && this.#walks === 0
+  }
+
   #settleIfGone(): void {
-    if (this.#unregistered !== null && this.channels.size === 0 && this.#walks === 0) this.#unregistered.settle()
+    if (this.#unregistered !== null && this.#isGone) this.#unregistered.settle()
+  }
+
+  #holders(): string {
+    const held = [...this.channels.values()].map(({ thread, refs }) => `its channel on thread "${thread.name}", held ${refs} time(s)`)
+    return [...held, ...(this.#walks > 0 ? [`${this.#walks} walk(s) over its channels`] : [])].join(', ')
   }
 }

@@ -69,23 +69,30 @@ export class Poller<Arg = unknown> implements SdkPoller {
 
   unregister(): void {
     if (this.state === 'unregistered') return
-    const { reactor } = this.thread
-    if (reactor.current !== null && reactor.current !== this.thread) {
-      reactor.reportMisuse(`poller "${this.name}" of thread "${this.thread.name}" was unregistered on thread "${reactor.current.name}"; unregister it where it runs`)
-    }
+    this.#nameWrongThread('unregistered')
     this.state = 'unregistered'
     this.thread.reactor.pollerRemoved(this)
   }
 
   pause(): void {
     if (this.state !== 'waiting') return
+    this.#nameWrongThread('paused')
     this.state = 'paused'
     this.thread.reactor.pollerPaused()
   }
 
   resume(): void {
     if (this.state !== 'paused') return
+    this.#nameWrongThread('resumed')
     this.state = 'waiting'
     this.thread.reactor.pollerAdded(this)
+  }
+
+  /** Code of one thread does not reach into another. In one event loop it does no harm yet: it is named, and done. */
+  #nameWrongThread(what: string): void {
+    const { reactor } = this.thread
+    const current = reactor.executing()
+    if (current === this.thread) return
+    reactor.reportMisuse(`poller "${this.name}" of thread "${this.thread.name}" was ${what} on thread "${current.name}"; do that where it runs`)
   }
 }

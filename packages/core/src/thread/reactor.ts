@@ -57,6 +57,11 @@ export class Reactor {
     this.reportThrow = reportThrow
   }
 
+  /** The thread whose code runs now; the first one, which is the app thread, where none does. @internal */
+  executing(): SpdkThread {
+    return this.current ?? this.threads[0]!
+  }
+
   /** Adds a thread. @internal */
   createThread(name: string): SpdkThread {
     const thread = new SpdkThread(this, this.#nextThreadId++, name)

@@ -8,10 +8,12 @@ import type { SpdkThread } from './thread.js'
  * Ends a thread (`spdk_thread_exit`) when nothing of it is left: no message, no poller, no channel, no descriptor opened on it,
  * nobody who waits for an I/O. What is left is named after five seconds. Its share of the pools goes to the others; messages that
  * are sent to it later are named and dropped.
- * @throws BdevError EINVAL the app thread, or another host's; EALREADY it exits already.
+ * Called on the app thread or on that thread itself.
+ * @throws BdevError EINVAL it is the app thread, or another host's, or a third thread is current; EALREADY it exits already.
  */
 export async function exitThread(host: Host, thread: SpdkThread): Promise<void> {
   const who = `exit of thread "${thread.name}"`
+  if (host.currentThread() !== thread) host.assertAppThread(who)
   if (thread === host.appThread) throw new BdevError('EINVAL', `${who}: it is the app thread, which lasts as long as the host; finish the host`)
   if (thread.state !== 'running') throw new BdevError('EALREADY', `${who}: it is ${thread.state} already`)
   if (!host.reactor.threads.includes(thread)) throw new BdevError('EINVAL', `${who}: it is no thread of this host`)

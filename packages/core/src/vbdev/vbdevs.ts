@@ -75,6 +75,7 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
   create(params: Params): string {
     const name = params.name
     const who = `module "${this.#module.name}": create of "${name}" on "${params.base_bdev_name}"`
+    this.#host.assertAppThread(who)
     if (this.#associations.has(name)) throw new BdevError('EEXIST', `${who}: there is a vbdev of that name, attached or waiting; choose another or delete it`)
     if (this.#host.bdevByName(name) !== undefined) throw new BdevError('EEXIST', `${who}: a bdev has that name; choose another`)
     const association: Association<Params> = { params, base: null, vbdev: null, left: null }
@@ -94,6 +95,7 @@ export class Vbdevs<Params extends VbdevParams, Ctx> implements SdkVbdevs<Params
   }
 
   async delete(name: string): Promise<void> {
+    this.#host.assertAppThread(`module "${this.#module.name}": delete of "${name}"`)
     const association = this.#associations.get(name)
     if (association === undefined) {
       const found = this.#host.bdevByName(name)

@@ -200,8 +200,10 @@ describe('cases of SPDK', () => {
       rig.threads[2]!.sendMsg(() => channel.put(), undefined)
       desc.close()
       desc = rig.host.openBdev('ut', { write: true, onEvent: () => {} })
-      unregistered = rig.host.unregister('ut')
-      desc.close()
+      rig.threads[0]!.sendMsg(() => {
+        unregistered = rig.host.unregister('ut')
+        rig.threads[1]!.sendMsg(() => desc.close(), undefined)
+      }, undefined)
     })
     await rig.settle(unregistered)
     expect(rig.threads.map(({ pollers }) => pollers.length)).toEqual([0, 0, 0])

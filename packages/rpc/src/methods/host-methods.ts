@@ -34,6 +34,7 @@ export interface HostMethodsOptions extends AppCallbacks {
  * @throws Error naming module and method when two methods have one name.
  */
 export function registerHostMethods(registry: RpcRegistry, host: Host, options: HostMethodsOptions = {}): RpcSubsystem[] {
+  registry.setGuard(who => host.assertAppThread(who))
   const subsystems = options.subsystems ?? []
   const log = options.log ?? new LogControl()
   log.addSources(['bdev', 'rpc', ...host.modules.map(({ name }) => name)])
