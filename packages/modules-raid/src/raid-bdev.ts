@@ -6,6 +6,9 @@ import type { RaidLevel } from './levels/level.js'
 import type { RaidChannel } from './raid-channel.js'
 import type { RaidIo } from './raid-io.js'
 import { destructRaid, failMembers } from './raid-leave.js'
+import type { StripeJournal } from './parity/journal-hook.js'
+import { StripeLocks } from './parity/stripe-locks.js'
+import type { UnsyncedRegions } from './parity/unsynced.js'
 import { NO_METADATA, RaidMember, type MemberFormat } from './raid-member.js'
 import type { RaidModule } from './raid-module.js'
 import { Repairs } from './repairs.js'
@@ -81,6 +84,12 @@ export class RaidBdev {
   lastScrub: ScrubResult | null = null
   /** RESETs under way. */
   resets = 0
+  /** Stripes in use, of levels with parity. */
+  readonly stripes = new StripeLocks()
+  /** Where parity may not fit; `null`: nobody knows where it does. */
+  dirtyMap: UnsyncedRegions | null = null
+  /** What stripe writes go through first, `null` without. */
+  journal: StripeJournal | null = null
   /** Something was written that a missing member lacks. */
   missedWrites = false
   /** The superblock's sequence number as it was found; `null` for an array that was created. */

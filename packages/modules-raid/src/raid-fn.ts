@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BdevFnTable, BdevIo } from '@bdevkit/module-sdk'
 import type { RaidLevel } from './levels/level.js'
+import type { StripeOp } from './parity/stripe-op.js'
+import { stripeSettled } from './parity/stripe-write.js'
 import type { RaidBdev } from './raid-bdev.js'
 import type { RaidChannel } from './raid-channel.js'
 import { failuresSettled, submitRaid, type RaidIo } from './raid-io.js'
@@ -25,5 +27,13 @@ export function failMembersOf(raid: RaidBdev, slots: readonly number[], io: Bdev
   raid.failMembers(slots).then(
     without => failuresSettled(io, without),
     () => failuresSettled(io, false),
+  )
+}
+
+/** As `failMembersOf`, for a write of a stripe. */
+export function settleStripe(raid: RaidBdev, slots: readonly number[], op: StripeOp): void {
+  raid.failMembers(slots).then(
+    without => stripeSettled(op, without),
+    () => stripeSettled(op, false),
   )
 }

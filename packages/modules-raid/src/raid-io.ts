@@ -23,6 +23,8 @@ export class RaidIo {
   slot = 0
   /** Slots of members that failed; made where there is one. */
   failed: number[] | null = null
+  /** The next I/O that the same stripe operation carries out. */
+  nextInStripe: BdevIo<RaidIo> | null = null
   /** What the level keeps. */
   ctx: any = null
   /** The member that it goes to, where it may have to wait. */
@@ -121,7 +123,7 @@ export function allSent(io: BdevIo<RaidIo>): void {
 export function finishAll(io: BdevIo<RaidIo>): void {
   const own = io.ctx
   if (io.type === IoType.Reset) {
-    own.ch.raid.resets--
+    if (--own.ch.raid.resets === 0) own.ch.raid.stripes.resetDone()
     io.complete(own.status)
   } else if (own.failed !== null) settleFailures(io, own.failed)
   else if (own.good === 0 && own.status === IoStatus.Success) io.complete(IoStatus.Failed)

@@ -22,6 +22,8 @@ export class StripeLocks {
    * failed. What is missing there is not made from the others, until the stripe was written whole.
    */
   readonly torn = new Set<number>()
+  /** Writes that a reset of the array has ended: they go on when it is over. */
+  readonly parked: StripeOp[] = []
 
   /** Starts `op` now where it may have its stripe, else when those before it are done: `start` runs on the thread of `op`. */
   acquire(op: StripeOp, start: (op: StripeOp) => void): void {
@@ -58,6 +60,11 @@ export class StripeLocks {
     if (lock.writer !== null || lock.readers > 0) return
     this.#locks.delete(op.stripe)
     if (this.#spare.length < SPARE_MAX) this.#spare.push(lock)
+  }
+
+  /** A reset of the array is over. */
+  resetDone(): void {
+    for (let op = this.parked.pop(); op !== undefined; op = this.parked.pop()) op.ch.thread.sendMsg(op.wait.fn, op)
   }
 
   /** Writes that have their stripe; `op.phase` says how far they are. Control plane. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import { IoStatus } from '@bdevkit/module-sdk'
-import type { BdevHost, BdevIo, DescChannel, DmaBuffer, Iov, IoWaitEntry } from '@bdevkit/module-sdk'
+import type { BdevIo, DescChannel, DmaBuffer, Iov, IoWaitEntry } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import type { RaidIo } from '../raid-io.js'
+import type { StripePool } from './stripe-pool.js'
 
 /** Where a stripe operation is. */
 export const StripePhase = {
@@ -22,11 +23,25 @@ export const StripePhase = {
 } as const
 export type StripePhase = (typeof StripePhase)[keyof typeof StripePhase]
 
+/** How an operation comes to what it has to know. */
+export const StripePlan = {
+  /** From the data of all strips: what is not written is read. A whole stripe reads nothing. */
+  Reconstruct: 0,
+  /** From what changes: old data of what is written, and old parity. */
+  Modify: 1,
+  /** A strip that cannot be read is made from the others and parity first. */
+  Recover: 2,
+  /** As it is: of reads, and of writes without a member for parity. */
+  Plain: 3,
+} as const
+export type StripePlan = (typeof StripePlan)[keyof typeof StripePlan]
+
 /**
  * What a stripe operation does with one member. A row is a block of the stripe on every member, counted from the first one
  * of the strips.
  */
 export class Strip {
+  readonly op: StripeOp
   readonly slot: number
   /** Which strip of the stripe this is: those of data, in the order of their blocks, then P, then Q. */
   role = 0
@@ -53,9 +68,10 @@ export class Strip {
   bufferOff = 0
   mdBufferOff = 0
 
-  constructor(slot: number, host: BdevHost) {
+  constructor(op: StripeOp, slot: number) {
+    this.op = op
     this.slot = slot
-    this.iovs = host.allocIovs(2)
+    this.iovs = op.pool.host.allocIovs(2)
   }
 }
 
@@ -65,7 +81,7 @@ export class Strip {
  * those of P and Q), the journal has it, members are written in place, failures are settled, the stripe is free again.
  */
 export class StripeOp {
-  readonly host: BdevHost
+  readonly pool: StripePool
   /** Its legs are used, on its thread. */
   readonly ch: RaidChannel
   /** By slot. */
@@ -78,6 +94,7 @@ export class StripeOp {
   firstRow = 0
   numRows = 0
   phase: StripePhase = StripePhase.Free
+  plan: StripePlan = StripePlan.Plain
   /** The I/O that it carries out; further ones of a write follow by `RaidIo.nextInStripe`. */
   io: BdevIo<RaidIo> | null = null
   /** Whether it changes the stripe. */
@@ -97,22 +114,30 @@ export class StripeOp {
   good = 0
   /** How the first failure ended. */
   status: number = IoStatus.Success
+  /** A member that was to be read could not, and another plan is needed. */
+  lost = false
+  /** Members were written, or may have been. */
+  wrote = false
+  /** A member that was to be written had left before. */
+  missed = false
   /** Slots of members that failed to be written (-1: one that had left meanwhile); made where there is one. */
   failed: number[] | null = null
   /** Memory for a strip of each member and its metadata; `null` until it is needed. */
   buffer: DmaBuffer | null = null
   md: DmaBuffer | null = null
-  /** For parity: one element a role. */
+  /** For arithmetic: one element a role. */
   readonly sources: Iov[]
   readonly wait: IoWaitEntry<StripeOp>
+  /** What follows when members have answered. */
+  then: (op: StripeOp) => void = nothing
 
-  constructor(ch: RaidChannel) {
-    const { host } = ch.raid
-    this.host = host
+  constructor(pool: StripePool) {
+    const { ch, host } = pool
+    this.pool = pool
     this.ch = ch
     this.sources = host.allocIovs(ch.numMembers)
     for (let slot = 0; slot < ch.numMembers; slot++) {
-      const strip = new Strip(slot, host)
+      const strip = new Strip(this, slot)
       this.strips.push(strip)
       this.byRole.push(strip)
     }
@@ -125,5 +150,5 @@ export class StripeOp {
   }
 }
 
-/** The first value of `StripeOp.wait.fn`. */
+/** The first value of `StripeOp.then` and `wait.fn`. */
 function nothing(_op: StripeOp): void {}

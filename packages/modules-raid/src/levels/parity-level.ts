@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// data plane
+// What the levels with parity have in common: one stripe is one row of strips on the members.
+import { IoType } from '@bdevkit/module-sdk'
+import type { RaidChannel } from '../raid-channel.js'
+import type { ParityGeometry } from '../parity/geometry.js'
+import { StripePool } from '../parity/stripe-pool.js'
+import { submitRead } from '../parity/stripe-read.js'
+import { submitWrite } from '../parity/stripe-write.js'
+import type { RaidLevel } from './level.js'
+import { numMissing } from './works-with.js'
+
+/** Everything of a level with parity but its name and limits. */
+export function parityLevel(geometry: ParityGeometry): Pick<
+  RaidLevel,
+  'striped' | 'difSupported' | 'redundant' | 'worksWith' | 'layout' | 'createChannel' | 'destroyChannel' | 'submitRw' | 'memberRange' | 'rebuildUnitBlocks'
+> {
+  const { numParity, partialWrites } = geometry
+  return {
+    striped: true,
+    difSupported: false,
+    redundant: true,
+    worksWith(there) {
+      return numMissing(there) <= numParity
+    },
+
+    layout(members, stripSizeBlocks) {
+      let smallest = Infinity
+      for (const { dataSizeBlocks } of members) smallest = Math.min(smallest, dataSizeBlocks)
+      const used = smallest - (smallest % stripSizeBlocks)
+      for (const member of members) member.dataSizeBlocks = used
+      const dataMembers = members.length - numParity
+      const stripeBlocks = stripSizeBlocks * dataMembers
+      return {
+        numBlocks: used * dataMembers,
+        // Without partial writes the write unit splits writes, and reads are split by strips.
+        splitBoundaryBlocks: partialWrites ? stripeBlocks : stripSizeBlocks,
+        writeUnitBlocks: partialWrites ? 1 : stripeBlocks,
+      }
+    },
+
+    createChannel(ch) {
+      return new StripePool(ch, geometry)
+    },
+
+    destroyChannel(ch) {
+      ;(ch.ctx as StripePool).close()
+    },
+
+    submitRw(ch, io) {
+      if (io.type === IoType.Write) submitWrite(ch, io)
+      else submitRead(ch, io)
+    },
+
+    /** Zeros have zeros as their parity: what is zeroed in whole stripes is so on every member. */
+    memberRange(ch: RaidChannel, io, _slot, out) {
+      const { stripeBlocks } = ch.ctx as StripePool
+      const first = Math.floor(io.offsetBlocks / stripeBlocks)
+      out.offsetBlocks = first * ch.stripBlocks
+      out.numBlocks = (Math.ceil((io.offsetBlocks + io.numBlocks) / stripeBlocks) - first) * ch.stripBlocks
+    },
+
+    rebuildUnitBlocks(numMembers, stripSizeBlocks) {
+      return stripSizeBlocks * (numMembers - numParity)
+    },
+  }
+}
