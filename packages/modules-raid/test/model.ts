@@ -19,6 +19,8 @@ export interface ModelLevel {
    * write are then not looked at until they are written again.
    */
   readonly writeHole: boolean
+  /** Blocks of a stripe, where an interrupted write endangers all of them. */
+  readonly stripeBlocks?: number
 }
 
 const BLOCK_BYTES = 4096
@@ -381,8 +383,11 @@ export class Sequence {
       disk.crash(() => this.#random(2) === 0)
       if (this.#random(2) === 0) disk.fails = null
     }
-    for (const block of this.#blocks) {
-      if (block.afterCrash.size > 1) block.torn = true
+    const stripe = this.#level.stripeBlocks ?? 1
+    const unsure = this.#blocks.map(block => block.torn || block.afterCrash.size > 1)
+    for (const [at, block] of this.#blocks.entries()) {
+      const first = at - (at % stripe)
+      if (unsure.slice(first, first + stripe).includes(true)) block.torn = true
       block.busy = 0
       block.legal = new Set(block.afterCrash)
     }

@@ -174,7 +174,8 @@ describe.each(['raid1', 'raid10', 'raid5f'])('%s', level => {
     await rig.stop()
   })
 
-  it('keeps its members when a reset aborts what they have', async () => {
+  // Levels with parity write half a stripe anew: see stripes.test.ts.
+  it.skipIf(level.startsWith('raid5'))('keeps its members when a reset aborts what they have', async () => {
     const members = disks(3)
     const rig = await Rig.start(...members)
     await rig.create(level, members)

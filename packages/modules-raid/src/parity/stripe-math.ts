@@ -4,7 +4,6 @@
 import { gfPower, solveData } from './gf-solve.js'
 import { setIov } from './stripe-cut.js'
 import { StripePlan, type Strip, type StripeOp } from './stripe-op.js'
-import { readable } from './stripe-plan.js'
 
 /** Everything that was planned is read: makes the parity strips that will be written. */
 export function makeParity(op: StripeOp): void {
@@ -38,7 +37,8 @@ export function recoverData(op: StripeOp): void {
   let x = -1
   let y = -1
   for (let role = 0; role < pool.numData; role++) {
-    if (readable(op, op.byRole[role])) continue
+    // As it was planned: a member that was rebuilt since can be read now, but was not.
+    if (op.byRole[role].readRows > 0) continue
     if (x < 0) x = role
     else y = role
   }

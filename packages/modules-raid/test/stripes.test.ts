@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the levels with parity do with parts of stripes: what they read, what they write, and with whom missing.
+import { IoStatus, IoType, type BdevIo } from '@bdevkit/module-sdk'
+import { describe, expect, it } from 'vitest'
+import { carryOut, Disk, failureOf, pattern, Rig } from './support.js'
+
+const BLOCK = 512
+/** Blocks of a strip of 4 KiB. */
+const STRIP = 8
+
+const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+
+/** An array on disks that held something else, and what is to be on it. */
+class ParityArray {
+  readonly rig: Rig
+  readonly disks: Disk[]
+  readonly level: string
+  expected = new Uint8Array(0)
+  /** Blocks that members were asked to read. */
+  readBlocks = 0
+  writtenBlocks = 0
+
+  private constructor(rig: Rig, level: string, disks: Disk[]) {
+    this.rig = rig
+    this.level = level
+    this.disks = disks
+  }
+
+  static async make(level: string, numMembers: number, numBlocks = 96): Promise<ParityArray> {
+    const disks = Array.from({ length: numMembers }, (_, i) => new Disk(`d${i}`, numBlocks))
+    for (const [i, disk] of disks.entries()) disk.bytes = pattern(disk.bytes.length, 100 + i)
+    const rig = await Rig.start(...disks)
+    await rig.create(level, disks)
+    const array = new ParityArray(rig, level, disks)
+    array.expected = await array.read(0, rig.host.bdevByName('Raid0')!.numBlocks)
+    for (const disk of disks) disk.holds = io => array.#count(io)
+    return array
+  }
+
+  get numParity(): number {
+    return this.level === 'raid6' ? 2 : 1
+  }
+
+  get stripeBlocks(): number {
+    return STRIP * (this.disks.length - this.numParity)
+  }
+
+  async write(at: number, numBlocks: number, seed: number): Promise<void> {
+    this.readBlocks = 0
+    this.writtenBlocks = 0
+    const data = pattern(numBlocks * BLOCK, seed)
+    this.expected.set(data, at * BLOCK)
+    await using disk = await this.rig.host.open('Raid0', { write: true })
+    await disk.write(data, at * BLOCK)
+  }
+
+  async read(at: number, numBlocks: number): Promise<Uint8Array> {
+    await using disk = await this.rig.host.open('Raid0')
+    return disk.read(at * BLOCK, numBlocks * BLOCK)
+  }
+
+  async holds(): Promise<boolean> {
+    return same(await this.read(0, this.expected.length / BLOCK), this.expected)
+  }
+
+  /** Every byte is written: whatever the members held, parity fits. */
+  async fill(seed: number): Promise<void> {
+    await this.write(0, this.expected.length / BLOCK, seed)
+  }
+
+  /** Parity is known to fit, as it is after a resync. */
+  trust(): void {
+    const raid = this.rig.host.bdevByName('Raid0')!.ctx as { dirtyMap: object | null }
+    raid.dirtyMap = { isUnsynced: () => false, admits: () => true }
+  }
+
+  #count(io: BdevIo): boolean {
+    if (io.type === IoType.Read) this.readBlocks += io.numBlocks
+    if (io.type === IoType.Write) this.writtenBlocks += io.numBlocks
+    return false
+  }
+}
+
+describe.each(['raid5'])('%s', level => {
+  const parities = level === 'raid6' ? 2 : 1
+
+  it('reads whatever is less: the old bytes and parity of what is written, or the other strips', async () => {
+    const array = await ParityArray.make(level, 4 + parities)
+    await array.fill(1)
+    array.trust()
+    const counts: [number, number, number, number][] = [
+      // at, blocks, read, written
+      [0, 4 * STRIP, 0, (4 + parities) * STRIP],
+      [2, 1, 1 + parities, 1 + parities],
+      [0, STRIP, (1 + parities) * STRIP, (1 + parities) * STRIP],
+      [STRIP, 3 * STRIP, STRIP, (3 + parities) * STRIP],
+      [4, 4 * STRIP - 4, 4, 4 * STRIP - 4 + parities * STRIP],
+    ]
+    for (const [i, [at, numBlocks, read, written]] of counts.entries()) {
+      await array.write(at, numBlocks, 10 + i)
+      expect([array.readBlocks, array.writtenBlocks]).toEqual([read, written])
+    }
+    expect(await array.holds()).toBe(true)
+    await array.rig.stop()
+  })
+
+  it('makes parity from all data where it is not known to fit', async () => {
+    const array = await ParityArray.make(level, 4 + parities)
+    await array.write(2, 1, 5)
+    expect(array.readBlocks).toBe(3)
+    await array.rig.rpc('bdev_raid_remove_base_bdev', { name: array.disks[(4 + parities - 1 + 1 + (parities - 1)) % (4 + parities)]!.name })
+    // The garbage of before the first resync is nobody's, but what was written is.
+    expect(same(await array.read(2, 1), pattern(BLOCK, 5))).toBe(true)
+    await array.rig.stop()
+  })
+
+  it('finishes a stripe that a reset has ended', async () => {
+    const array = await ParityArray.make(level, 3 + parities)
+    await array.fill(1)
+    const held: BdevIo[] = []
+    for (const disk of array.disks) {
+      disk.holds = io => {
+        if (io.type === IoType.Write) return held.push(io) > 0
+        if (io.type === IoType.Reset) for (const one of held.splice(0)) one.complete(IoStatus.Aborted)
+        return false
+      }
+    }
+    const written = array.write(1, 2, 2)
+    await array.rig.until('the write', () => held.length > 0)
+    await using disk = await array.rig.host.open('Raid0', { write: true })
+    await disk.reset()
+    await array.rig.until('the write, again', () => held.length === 1 + parities)
+    for (const one of array.disks) one.holds = null
+    for (const one of held) carryOut(one)
+    await written
+    expect(array.rig.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_discovered: 3 + parities })
+    expect(await array.holds()).toBe(true)
+    await disk.close()
+    await array.rig.stop()
+  })
+
+  it('does not make up what is missing from a stripe whose write has failed', async () => {
+    const array = await ParityArray.make(level, 2 + parities)
+    await array.fill(1)
+    const lost = array.disks.slice(0, parities)
+    for (const { name } of lost) await array.rig.rpc('bdev_raid_remove_base_bdev', { name })
+    expect(await array.holds()).toBe(true)
+    // The next member to go is one too many: the write fails, and what it has left of the stripe is no longer believed.
+    const before = array.expected.slice()
+    const failing = array.disks[parities]!
+    failing.fails = io => (io.type === IoType.Write ? IoStatus.Failed : undefined)
+    const failures: number[] = []
+    for (let at = 0; at < before.length / BLOCK; at += 2) {
+      const failed = await failureOf(array.write(at, 2, 3)).then(() => true, () => false)
+      if (failed) failures.push(at)
+    }
+    expect(failures.length).toBeGreaterThan(0)
+    failing.fails = null
+    for (let at = 0; at < before.length / BLOCK; at++) {
+      const found = await array.read(at, 1).catch(() => undefined)
+      const old = before.subarray(at * BLOCK, (at + 1) * BLOCK)
+      const now = array.expected.subarray(at * BLOCK, (at + 1) * BLOCK)
+      expect(found === undefined || same(found, old) || same(found, now)).toBe(true)
+    }
+    // Written whole it is good again.
+    await array.fill(4)
+    expect(await array.holds()).toBe(true)
+    await array.rig.stop()
+  })
+})
