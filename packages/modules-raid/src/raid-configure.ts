@@ -77,6 +77,9 @@ function checkShape(raid: RaidBdev, bdev: Bdev): void {
   if (format.difType !== DifType.Disable && raid.superblockEnabled) {
     throw new BdevError('EINVAL', `${raid.who}: bdev "${bdev.name}" has protection information, beside which there is no superblock; leave "superblock" out`)
   }
+  if (format.mdSizeBytes > 0 && !format.mdInterleave && !raid.level.separateMdSupported) {
+    throw new BdevError('EINVAL', `${raid.who}: bdev "${bdev.name}" has separate metadata, which ${raid.level.name} does not take; use raid10 or raid5f`)
+  }
   if (raid.blockSizeBytes === 0) {
     raid.blockSizeBytes = bdev.blockSizeBytes
     raid.dataBlockSizeBytes = bdev.dataBlockSizeBytes

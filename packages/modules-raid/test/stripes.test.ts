@@ -15,7 +15,7 @@ class ParityArray {
   readonly rig: Rig
   readonly disks: Disk[]
   readonly level: string
-  expected = new Uint8Array(0)
+  expected: Uint8Array = new Uint8Array(0)
   /** Blocks that members were asked to read. */
   readBlocks = 0
   writtenBlocks = 0

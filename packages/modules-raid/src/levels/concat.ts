@@ -13,6 +13,7 @@ export const concat: RaidLevel = {
   membersMin: 1,
   striped: true,
   difSupported: false,
+  separateMdSupported: true,
   canResize: false,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
   redundant: false,

@@ -47,6 +47,8 @@ export interface RaidLevel {
   readonly striped: boolean
   /** Whether members with protection information are let in. */
   readonly difSupported: boolean
+  /** Whether members with separate metadata are let in. */
+  readonly separateMdSupported: boolean
   /** Whether the array grows when all its members have. */
   readonly canResize: boolean
   /** I/O types without payload that it fans out, where all members have them. */

@@ -8,17 +8,20 @@ import { StripePool } from '../parity/stripe-pool.js'
 import { submitRead } from '../parity/stripe-read.js'
 import { submitWrite } from '../parity/stripe-write.js'
 import type { RaidLevel } from './level.js'
+import { xorWindow } from './rebuild-window.js'
+import { scrubXor } from './scrub-window.js'
 import { numMissing } from './works-with.js'
 
+/** What a level with parity adds. */
+type ParityLevelOwn = 'name' | 'aliases' | 'number' | 'membersMin' | 'canResize' | 'rangeTypes'
+
 /** Everything of a level with parity but its name and limits. */
-export function parityLevel(geometry: ParityGeometry): Pick<
-  RaidLevel,
-  'striped' | 'difSupported' | 'redundant' | 'worksWith' | 'layout' | 'createChannel' | 'destroyChannel' | 'submitRw' | 'memberRange' | 'rebuildUnitBlocks'
-> {
+export function parityLevel(geometry: ParityGeometry): Omit<RaidLevel, ParityLevelOwn> {
   const { numParity, partialWrites } = geometry
   return {
     striped: true,
     difSupported: false,
+    separateMdSupported: !partialWrites,
     redundant: true,
     worksWith(there) {
       return numMissing(there) <= numParity
@@ -62,6 +65,15 @@ export function parityLevel(geometry: ParityGeometry): Pick<
 
     rebuildUnitBlocks(numMembers, stripSizeBlocks) {
       return stripSizeBlocks * (numMembers - numParity)
+    },
+
+    rebuildWindow: xorWindow,
+    scrubsWhole: true,
+    scrubWindow(job, offsetBlocks, numBlocks, repair) {
+      const { numMembers, raid: { stripSizeBlocks } } = job
+      const numData = numMembers - numParity
+      const slotOfP = (block: number): number => geometry.slotOf(Math.floor(block / stripSizeBlocks), numData, numMembers)
+      return scrubXor(job, offsetBlocks / numData, numBlocks / numData, repair, slotOfP)
     },
   }
 }

@@ -13,6 +13,7 @@ export const raid0: RaidLevel = {
   membersMin: 1,
   striped: true,
   difSupported: true,
+  separateMdSupported: true,
   canResize: true,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
   redundant: false,

@@ -16,6 +16,7 @@ export const raid1: RaidLevel = {
   membersMin: 2,
   striped: false,
   difSupported: false,
+  separateMdSupported: true,
   canResize: true,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
   redundant: true,

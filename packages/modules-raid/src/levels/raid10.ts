@@ -18,6 +18,7 @@ export const raid10: RaidLevel = {
   membersMin: 3,
   striped: true,
   difSupported: false,
+  separateMdSupported: true,
   canResize: true,
   rangeTypes: [IoType.Unmap, IoType.Flush, IoType.WriteZeroes],
   redundant: true,

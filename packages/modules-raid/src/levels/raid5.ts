@@ -4,7 +4,6 @@ import { leftSymmetric5 } from '../parity/geometry.js'
 import type { RaidLevel } from './level.js'
 import { OWN_LEVEL_NUMBERS } from './numbers.js'
 import { parityLevel } from './parity-level.js'
-import { xorWindow } from './rebuild-window.js'
 
 /** Strips and their parity, in md's default layout; I/O of any size. SPDK has none. */
 export const raid5: RaidLevel = {
@@ -15,5 +14,4 @@ export const raid5: RaidLevel = {
   membersMin: 3,
   canResize: true,
   rangeTypes: [IoType.Flush],
-  rebuildWindow: xorWindow,
 }

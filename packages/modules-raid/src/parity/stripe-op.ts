@@ -128,8 +128,8 @@ export class StripeOp {
   /** For arithmetic: one element a role. */
   readonly sources: Iov[]
   readonly wait: IoWaitEntry<StripeOp>
-  /** What follows when members have answered. */
-  then: (op: StripeOp) => void = nothing
+  /** What follows when the members that are read have answered. */
+  whenRead: (op: StripeOp) => void = nothing
 
   constructor(pool: StripePool) {
     const { ch, host } = pool
@@ -150,5 +150,5 @@ export class StripeOp {
   }
 }
 
-/** The first value of `StripeOp.then` and `wait.fn`. */
+/** The first value of `StripeOp.whenRead` and `wait.fn`. */
 function nothing(_op: StripeOp): void {}

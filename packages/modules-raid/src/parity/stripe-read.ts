@@ -72,7 +72,7 @@ function readSeveral(ch: RaidChannel, io: BdevIo<RaidIo>): void {
   op.phase = StripePhase.Reading
   op.lost = false
   op.status = IoStatus.Success
-  op.then = severalRead
+  op.whenRead = severalRead
   sendFrom(op, sendReads)
 }
 

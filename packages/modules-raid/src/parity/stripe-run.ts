@@ -18,7 +18,7 @@ export function sendFrom(op: StripeOp, send: (op: StripeOp) => void): void {
 export function readStrips(op: StripeOp, done: (op: StripeOp) => void): void {
   op.lost = false
   op.status = IoStatus.Success
-  op.then = done
+  op.whenRead = done
   sendFrom(op, sendReads)
 }
 
@@ -49,7 +49,7 @@ function sendReads(op: StripeOp): void {
       op.next++
     }
   }
-  if (--op.left === 0) op.then(op)
+  if (--op.left === 0) op.whenRead(op)
 }
 
 /** A member has answered a read. */
@@ -57,7 +57,7 @@ export function stripRead(child: BdevIo, success: boolean, strip: Strip): void {
   const { op } = strip
   if (!success) stripLost(strip, child.status)
   child.free()
-  if (--op.left === 0) op.then(op)
+  if (--op.left === 0) op.whenRead(op)
 }
 
 /** A strip could not be read: another plan is to be made, unless a reset of the array has ended it. */
