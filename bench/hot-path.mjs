@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w] [IO_BYTES]
 //   KIND: null, malloc; split (into one part), delay0 (0 µs), error (no rule) and crypto (AES-128-XTS; crypto4k: in blocks of 4096
-//   bytes), each on malloc; raid0, concat and raid5f on four malloc, raid1 on two; mirror (on two null bdevs), transform (on a
+//   bytes), each on malloc; raid0, concat, raid10 and raid5f on four malloc, raid1 on two; mirror (on two null bdevs), transform (on a
 //   null bdev); LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the framework has
 //   seen many shapes. Prints one JSON line {"iops","ns","gbPerS","bytesPerIo"}; iops counts per second of the main thread on a
 //   core; bytesPerIo is what the JavaScript heap grew by, -1 where a collection hid it.
@@ -29,7 +29,7 @@ const WARM_MS = 350
 
 const host = createHost({ log: (level, source, message) => level === 'error' && console.error(`${source}: ${message}`) })
 for (const module of [nullModule, malloc, passthru, delay, error, split, crypto, raid]) host.use(module)
-const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'raid0', 'concat', 'raid1', 'raid5f'].includes(kind)
+const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'raid0', 'concat', 'raid1', 'raid10', 'raid5f'].includes(kind)
 for (const module of await loadOutside(['mirror', 'transform'])) host.use(module)
 const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
 await host.init()

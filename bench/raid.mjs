@@ -20,10 +20,10 @@ async function compare() {
   const io = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }
   const run = (...args) => JSON.parse(execFileSync(process.execPath, [hotPath, ...args.map(String)], io))
   const median = list => [...list].sort((a, b) => a - b)[list.length >> 1]
-  const rows = [['raid0', 'r', 0.8], ['concat', 'r', 0.85], ['raid1', 'r', 0.85], ['raid5f', 'r', 0.85], ['raid1', 'w', 0.45]]
+  const rows = [['raid0', 'r', 0.8], ['concat', 'r', 0.85], ['raid1', 'r', 0.85], ['raid5f', 'r', 0.85], ['raid1', 'w', 0.45], ['raid10', 'r', 0.8], ['raid10', 'w', 0.45]]
   const ratios = rows.map(() => [])
   const stripes = []
-  const rebuilds = { raid1: [], raid5f: [] }
+  const rebuilds = { raid1: [], raid10: [], raid5f: [] }
   for (let round = 0; round < Number(values.rounds); round++) {
     process.stderr.write(`round ${round + 1} of ${values.rounds}\n`)
     for (const [i, [kind, direction]] of rows.entries()) {
@@ -54,7 +54,7 @@ async function rebuild(level) {
   await host.init()
   const call = (method, params) => host.modules.find(module => method in (module.instance.handlers ?? {})).instance.handlers[method](params)
   // All members in the memory that kernels reach: 4 GiB at most.
-  const members = level === 'raid1' ? ['m0', 'm1'] : ['m0', 'm1', 'm2']
+  const members = { raid1: ['m0', 'm1'], raid10: ['m0', 'm1', 'm2', 'm3'], raid5f: ['m0', 'm1', 'm2'] }[level]
   const memberBytes = level === 'raid1' ? 1 << 30 : 768 << 20
   for (const name of [...members, 'fresh']) await call('bdev_malloc_create', { name, num_blocks: memberBytes / 512, block_size: 512 })
   const strip = level === 'raid1' ? {} : { strip_size_kb: 64 }
