@@ -78,10 +78,12 @@ export class RaidMember {
     return found
   }
 
-  /** Places the data on the bdev. @throws BdevError EINVAL it is too small. */
+  /** Places the data on the bdev. @throws BdevError EINVAL it is too small, or its data would lie over the superblock. */
   place(bdev: Bdev, superblock: boolean, who: string, warn: (message: string) => void): void {
     if (superblock) {
-      const wanted = this.dataOffsetBlocks === 0 ? DATA_OFFSET_BYTES_MIN / bdev.dataBlockSizeBytes : this.dataOffsetBlocks
+      const least = DATA_OFFSET_BYTES_MIN / bdev.dataBlockSizeBytes
+      const wanted = this.dataOffsetBlocks === 0 ? least : this.dataOffsetBlocks
+      if (wanted < least) throw new BdevError('EINVAL', `${who}: the superblock of bdev "${bdev.name}" says that its data begins at block ${wanted}, among what is written down before block ${least}; it is left alone`)
       const boundary = bdev.optimalIoBoundaryBlocks
       const best = boundary === 0 ? wanted : Math.ceil(wanted / boundary) * boundary
       if (this.dataOffsetBlocks !== 0 && best !== wanted) warn(`${who}: the data of bdev "${bdev.name}" begins at block ${wanted}; ${best} would fit its boundaries`)
