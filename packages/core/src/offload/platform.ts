@@ -39,6 +39,9 @@ export function builtinOffloadPlatform(): OffloadPlatform | undefined {
         name: 'bdev-io',
         // The program needs none of the process's loaders, and little memory.
         execArgv: [],
+        // They print nothing. Piped to those of the process, each would listen there, and Node warns of the eleventh.
+        stdout: true,
+        stderr: true,
         resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4, stackSizeMb: 1 },
       }),
   }

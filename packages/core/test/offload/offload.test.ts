@@ -6,6 +6,7 @@ import type { Iov, OffloadQueue, OffloadQueueSpec } from '@bdevkit/module-sdk'
 import { ERRNO } from '@bdevkit/module-sdk'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createHost, type Host } from '../../src/index.js'
+import { builtinOffloadPlatform } from '../../src/offload/platform.js'
 
 let folder: string
 let host: Host
@@ -254,3 +255,10 @@ it.each([[{ workersMax: 0 }], [{ workersMax: 17 }], [{ workersMax: 1.5 }], [{ al
     expect(() => open(spec)).toThrow(expect.objectContaining({ code: 'EINVAL' }))
   },
 )
+
+it('threads do not listen to the output of the process: Node takes the eleventh listener for a leak', () => {
+  const listeners = (): number[] => [process.stdout, process.stderr].map(stream => stream.listenerCount('error'))
+  const before = listeners()
+  builtinOffloadPlatform()!.startThread('', {} as never)
+  expect(listeners()).toEqual(before)
+})
