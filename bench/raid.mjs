@@ -20,9 +20,10 @@ async function compare() {
   const io = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }
   const run = (...args) => JSON.parse(execFileSync(process.execPath, [hotPath, ...args.map(String)], io))
   const median = list => [...list].sort((a, b) => a - b)[list.length >> 1]
-  const rows = [['raid0', 'r', 0.8], ['concat', 'r', 0.85], ['raid1', 'r', 0.85], ['raid5f', 'r', 0.85], ['raid1', 'w', 0.45], ['raid10', 'r', 0.8], ['raid10', 'w', 0.45]]
+  const rows = [['raid0', 'r', 0.8], ['concat', 'r', 0.85], ['raid1', 'r', 0.85], ['raid5f', 'r', 0.85], ['raid5', 'r', 0.85], ['raid1', 'w', 0.45], ['raid10', 'r', 0.8], ['raid10', 'w', 0.45]]
   const ratios = rows.map(() => [])
-  const stripes = []
+  const stripes = { raid5f: [], raid5: [] }
+  const partial = { raid5: [] }
   const rebuilds = { raid1: [], raid10: [], raid5f: [] }
   for (let round = 0; round < Number(values.rounds); round++) {
     process.stderr.write(`round ${round + 1} of ${values.rounds}\n`)
@@ -33,8 +34,14 @@ async function compare() {
       ratios[i].push((2 * one) / (before + after))
       process.stderr.write(`${kind} ${direction} ${ratios[i].at(-1).toFixed(2)}  `)
     }
-    stripes.push(run('raid5f', 0, 8, values.seconds, 'w', 192 * 1024).gbPerS)
-    process.stderr.write(`stripes ${stripes.at(-1)}\n`)
+    for (const kind of Object.keys(stripes)) {
+      stripes[kind].push(run(kind, 0, 8, values.seconds, 'w', 192 * 1024).gbPerS)
+      process.stderr.write(`stripes of ${kind} ${stripes[kind].at(-1)}  `)
+    }
+    for (const kind of Object.keys(partial)) {
+      partial[kind].push(run(kind, 0, 32, values.seconds, 'w').iops)
+      process.stderr.write(`parts of ${kind} ${partial[kind].at(-1)}\n`)
+    }
     for (const level of Object.keys(rebuilds)) {
       rebuilds[level].push(Number(execFileSync(process.execPath, [fileURLToPath(import.meta.url), '--rebuild', level], { encoding: 'utf8' })))
     }
@@ -42,7 +49,8 @@ async function compare() {
   for (const [i, [kind, direction, aim]] of rows.entries()) {
     console.log(`${kind} ${direction === 'r' ? 'read' : 'write'} 4 KiB qd 32: ${median(ratios[i]).toFixed(2)} of passthru on malloc (aim ${aim})`)
   }
-  console.log(`raid5f write of whole stripes, user data, on-CPU: ${median(stripes).toFixed(1)} GB/s (aim 5)`)
+  for (const [kind, list] of Object.entries(stripes)) console.log(`${kind} write of whole stripes, user data, on-CPU: ${median(list).toFixed(1)} GB/s (aim 5)`)
+  for (const [kind, list] of Object.entries(partial)) console.log(`${kind} write 4 KiB qd 32, parts of stripes, on-CPU: ${(median(list) / 1000).toFixed(0)} thousand a second`)
   for (const [level, list] of Object.entries(rebuilds)) console.log(`${level} rebuild, bytes of the member, on-CPU: ${median(list).toFixed(2)} GB/s (aim 1)`)
 }
 
