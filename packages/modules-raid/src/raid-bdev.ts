@@ -2,11 +2,11 @@
 import { BdevError, IoType } from '@bdevkit/module-sdk'
 import type { Bdev, BdevFnTable, BdevHost, IoDevice, JsonObject, RpcCall } from '@bdevkit/module-sdk'
 import { levelsByNumber, type RaidLevelEntry } from './levels/index.js'
+import type { Journal } from './journal/journal.js'
 import type { RaidLevel } from './levels/level.js'
 import type { RaidChannel } from './raid-channel.js'
 import type { RaidIo } from './raid-io.js'
 import { destructRaid, failMembers } from './raid-leave.js'
-import type { StripeJournal } from './parity/journal-hook.js'
 import { StripeLocks } from './parity/stripe-locks.js'
 import type { UnsyncedRegions } from './parity/unsynced.js'
 import { NO_METADATA, RaidMember, type MemberFormat } from './raid-member.js'
@@ -28,6 +28,8 @@ export interface RaidSpec {
   readonly superblock: boolean
   /** Default: random. */
   readonly uuid?: string
+  /** Whether every write goes through the journal, for a new array of a level that has one; default: as the level has it. */
+  readonly journal?: boolean
 }
 
 const NO_UUID = '00000000-0000-0000-0000-000000000000'
@@ -44,6 +46,9 @@ function levelFor(spec: RaidSpec): RaidLevelEntry {
   if (!level.striped && kb !== 0) refuse(`${level.name} has no strips, but strip_size_kb is ${kb}; leave it out`)
   if (level.striped && (kb === 0 || (kb & (kb - 1)) !== 0)) refuse(`wanted strip_size_kb to be a power of two, found ${kb}`)
   if (spec.numMembers < level.membersMin) refuse(`${level.name} needs ${level.membersMin} base bdevs or more, found ${spec.numMembers}`)
+  if (spec.journal !== undefined && (level.journal !== 'always' || !spec.superblock)) {
+    refuse(`"journal" is for raid5 and raid6 with a superblock, found ${level.name} ${spec.superblock ? 'with' : 'without'} one; leave it out`)
+  }
   if (spec.numMembers > 255) refuse(`wanted at most 255 base bdevs, found ${spec.numMembers}`)
   return entry
 }
@@ -88,12 +93,18 @@ export class RaidBdev {
   readonly stripes = new StripeLocks()
   /** Where parity may not fit; `null`: nobody knows where it does. */
   dirtyMap: UnsyncedRegions | null = null
-  /** What stripe writes go through first, `null` without. */
-  journal: StripeJournal | null = null
+  /** What stripe writes go through first; `null` where the level has none, or the array no superblock. */
+  journal: Journal | null = null
   /** Something was written that a missing member lacks. */
   missedWrites = false
   /** The superblock's sequence number as it was found; `null` for an array that was created. */
   assembledSeq: number | null = null
+  /** Whether a new array is to write everything through its journal. */
+  readonly journalWanted: boolean
+  /** First block of what the journal gave back at assembly: a rebuild that a restart interrupted does it again. */
+  replayedFromBlocks = Infinity
+  /** Redundancy may not fit the data anywhere: the journal that knew where is lost. */
+  redundancySuspect = false
   /** The function table of its level. */
   readonly fn: BdevFnTable<RaidBdev, RaidChannel, RaidIo>
   /** `bdev_raid_delete` was called. */
@@ -121,6 +132,7 @@ export class RaidBdev {
     this.ending = new Promise(resolve => (this.#end = resolve))
     this.stripSizeKb = spec.stripSizeKb
     this.superblockEnabled = spec.superblock
+    this.journalWanted = spec.journal ?? level.journal === 'always'
     for (let slot = 0; slot < spec.numMembers; slot++) {
       this.members.push(new RaidMember(slot))
       this.dataOffsets.push(0)

@@ -2,13 +2,15 @@
 // Members come: from `bdev_raid_create`, `bdev_raid_add_base_bdev`, or by their superblocks.
 import { BdevError, DifType } from '@bdevkit/module-sdk'
 import type { Bdev } from '@bdevkit/module-sdk'
+import { admitToJournal, openJournal, startEpoch } from './journal/journal-life.js'
+import type { Journal } from './journal/journal.js'
 import type { RaidBdev } from './raid-bdev.js'
 import { RaidChannel } from './raid-channel.js'
 import { leave, memberEventsOf } from './raid-leave.js'
 import { formatOf, type RaidMember } from './raid-member.js'
 import { Rebuild } from './rebuild.js'
 import { loadProgress, saveProgress } from './record-io.js'
-import { EntryState, encodeSuperblock, type Superblock } from './superblock.js'
+import { DATA_OFFSET_BYTES_MIN, EntryState, encodeSuperblock, type Superblock } from './superblock.js'
 import { entryOfSlot, loadSuperblock, writeSuperblock } from './superblock-io.js'
 
 /**
@@ -20,7 +22,7 @@ export async function configureMember(raid: RaidBdev, member: RaidMember, existi
   const bdev = member.open(raid.host, raid.who, memberEventsOf(raid, member))
   let found: Superblock | undefined
   try {
-    member.place(bdev, raid.superblockEnabled, raid.who, message => raid.host.log.warn(message))
+    member.place(bdev, raid.superblockEnabled ? offsetsOf(raid, bdev) : null, raid.who, message => raid.host.log.warn(message))
     checkShape(raid, bdev)
     if (!existing) {
       const loaded = await loadSuperblock(raid.host, member.desc!)
@@ -66,6 +68,14 @@ export function slotOfFormer(raid: RaidBdev, found: Superblock, bdev: Bdev): Rai
   // While it is configuring, the superblock says where the data is; one that is rebuilt is placed anew.
   if (raid.state === 'configuring') member.dataOffsetBlocks = entry.dataOffsetBlocks
   return member
+}
+
+/** Where the data of a member may begin, in blocks: best, and at least. */
+function offsetsOf({ level, stripSizeKb }: RaidBdev, bdev: Bdev): { wanted: number; fewest: number } {
+  const memberBytes = bdev.numBlocks * bdev.dataBlockSizeBytes
+  const [wanted, fewest] = [false, true].map(few =>
+    Math.ceil((level.dataOffsetBytes?.(stripSizeKb * 1024, memberBytes, few) ?? DATA_OFFSET_BYTES_MIN) / bdev.dataBlockSizeBytes)) as [number, number]
+  return { wanted, fewest }
 }
 
 /** The first member gives the shape, the others have it. @throws BdevError EINVAL. */
@@ -122,8 +132,12 @@ async function goOnline(raid: RaidBdev): Promise<void> {
   if (raid.superblockEnabled) {
     if (raid.superblock === null) raid.superblock = newSuperblock(raid, layout.numBlocks)
     else checkSuperblock(raid, raid.superblock, layout.numBlocks)
+    const journal = await openJournal(raid)
+    raid.journal = journal?.journal ?? null
+    for (const member of journal?.failed ?? []) loseMember(raid, member)
     const saved = await saveSuperblock(raid, failed)
     if (!saved || !raid.worksWith(({ configured, slot }) => configured && !failed.includes(slot))) throw new BdevError('EIO', `${raid.who}: the superblock could not be written to ${failed.length} base bdev(s); the log says why`)
+    if (raid.journal !== null) await beginJournal(raid, raid.journal)
   }
   for (const member of raid.members) raid.dataOffsets[member.slot] = member.dataOffsetBlocks
   raid.device = host.registerIoDevice<RaidChannel>({
@@ -162,6 +176,25 @@ async function goOnline(raid: RaidBdev): Promise<void> {
   }
   if (failed.length > 0) void raid.failMembers(failed)
   void raid.module.spares.fill(raid)
+}
+
+/** The journal is empty, and the members say so; those that cannot are out of the array before it is written. */
+async function beginJournal(raid: RaidBdev, journal: Journal): Promise<void> {
+  const lost = await startEpoch(journal)
+  for (const member of lost) loseMember(raid, member)
+  const works = raid.worksWith(({ configured }) => configured)
+  if (!works || (lost.length > 0 && !(await saveSuperblock(raid)))) throw new BdevError('EIO', `${raid.who}: the journal could not begin on ${lost.length} base bdev(s); the log says why`)
+  journal.active = journal.always || raid.members.some(({ configured }) => !configured)
+}
+
+/** A member of an array that is not online yet has failed: it is none any more, as the next superblock says. */
+function loseMember(raid: RaidBdev, member: RaidMember): void {
+  const entry = raid.superblock!.entries.find(({ slot, state }) => slot === member.slot && state === EntryState.Configured)
+  if (entry !== undefined) entry.state = EntryState.Failed
+  raid.numOperational--
+  raid.missedWrites = true
+  raid.module.notice(raid, `is degraded: base bdev "${member.name}" in slot ${member.slot} has failed`)
+  member.release(true)
 }
 
 /** Opens the channels of the members. A throw gives back what was opened. */
@@ -235,6 +268,12 @@ async function startRebuild(raid: RaidBdev, member: RaidMember): Promise<void> {
   let rebuild: Rebuild
   raid.dataOffsets[member.slot] = member.dataOffsetBlocks
   member.target = true
+  try {
+    if (raid.journal !== null) await admitToJournal(raid.journal, member)
+  } catch (thrown) {
+    member.release(true)
+    throw thrown
+  }
   member.configured = true
   raid.numOperational++
   try {

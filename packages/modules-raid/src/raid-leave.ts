@@ -2,6 +2,8 @@
 // Members go: by `bdev_raid_remove_base_bdev`, because their bdev goes, because they failed, or with the whole array.
 import { BdevError } from '@bdevkit/module-sdk'
 import type { BdevDesc, BdevEvent, DescChannel } from '@bdevkit/module-sdk'
+import { beforeDegraded } from './journal/degrading.js'
+import { closeJournal, leaveJournal } from './journal/journal-life.js'
 import type { RaidBdev } from './raid-bdev.js'
 import { saveSuperblock } from './raid-configure.js'
 import { memberEvents, type RaidMember } from './raid-member.js'
@@ -65,6 +67,7 @@ export async function leave(raid: RaidBdev, member: RaidMember, state: number): 
   member.configured = false
   member.target = false
   raid.numOperational--
+  if (raid.journal !== null) await beforeDegraded(raid.journal)
   let recorded = true
   const entry = raid.superblock?.entries.find(one => one.slot === slot)
   if (entry !== undefined) {
@@ -73,6 +76,7 @@ export async function leave(raid: RaidBdev, member: RaidMember, state: number): 
     recorded = await saveSuperblock(raid)
   }
   await raid.device.forEachChannel(ch => ch.drop(slot))
+  if (raid.journal !== null) leaveJournal(raid.journal, slot)
   detach(member)
   void giveBack(raid, desc!, leg!, state === EntryState.Missing)
   raid.module.notice(raid, `is degraded: base bdev "${desc!.bdev.name}" left slot ${slot}; ${raid.numDiscovered} of ${raid.members.length} are left`)
@@ -161,6 +165,7 @@ export async function destructRaid(raid: RaidBdev): Promise<void> {
   raid.state = 'offline'
   await raid.process?.stopped()
   await raid.repairs.stopped()
+  if (raid.journal !== null) await closeJournal(raid.journal)
   await raid.device?.unregister()
   raid.device = null
   raid.bdev = null

@@ -78,11 +78,15 @@ export class RaidMember {
     return found
   }
 
-  /** Places the data on the bdev. @throws BdevError EINVAL it is too small, or its data would lie over the superblock. */
-  place(bdev: Bdev, superblock: boolean, who: string, warn: (message: string) => void): void {
-    if (superblock) {
+  /**
+   * Places the data on the bdev: with a superblock behind the room for it, which is as large as is best, or as has to be where
+   * the data would not fit. @throws BdevError EINVAL it is too small, or its data would lie over the superblock.
+   */
+  place(bdev: Bdev, room: { readonly wanted: number; readonly fewest: number } | null, who: string, warn: (message: string) => void): void {
+    if (room !== null) {
       const least = DATA_OFFSET_BYTES_MIN / bdev.dataBlockSizeBytes
-      const wanted = this.dataOffsetBlocks === 0 ? least : this.dataOffsetBlocks
+      const roomy = room.wanted + this.dataSizeBlocks <= bdev.numBlocks
+      const wanted = this.dataOffsetBlocks === 0 ? (roomy ? room.wanted : room.fewest) : this.dataOffsetBlocks
       if (wanted < least) throw new BdevError('EINVAL', `${who}: the superblock of bdev "${bdev.name}" says that its data begins at block ${wanted}, among what is written down before block ${least}; it is left alone`)
       const boundary = bdev.optimalIoBoundaryBlocks
       const best = boundary === 0 ? wanted : Math.ceil(wanted / boundary) * boundary

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BdevError } from '@bdevkit/module-sdk'
 import type { Bdev, BdevHost, RpcCall } from '@bdevkit/module-sdk'
+import { afterDegraded } from './journal/degrading.js'
 import { levelsByName } from './levels/index.js'
 import { RaidBdev } from './raid-bdev.js'
 import { configureMember } from './raid-configure.js'
@@ -47,6 +48,7 @@ export class RaidModule {
 
   /** A rebuild has ended: another member may wait for one. What has failed is not tried again by itself. */
   rebuildEnded(raid: RaidBdev, whole: boolean): void {
+    if (whole && raid.journal !== null) void afterDegraded(raid.journal)
     void this.spares.fill(raid).then(() => (whole ? offerFormer(this, raid) : undefined))
   }
 
@@ -78,6 +80,7 @@ export class RaidModule {
       numMembers: names.length,
       superblock: params.superblock ?? false,
       ...(params.uuid !== undefined && { uuid: params.uuid }),
+      ...(params.journal !== undefined && { journal: params.journal }),
     }))
     raid.numOperational = names.length
     for (const member of raid.members) member.name = names[member.slot]

@@ -6,7 +6,7 @@ import type { RaidBdev } from './raid-bdev.js'
 import type { RaidMember } from './raid-member.js'
 
 /** Whole blocks that hold a record. */
-function blocksOf(leg: DescChannel, kind: RecordKind): { offsetBlocks: number; numBlocks: number } {
+export function blocksOf(leg: DescChannel, kind: RecordKind): { offsetBlocks: number; numBlocks: number } {
   const { blockSizeBytes } = leg.bdev
   const { offsetBytes, lengthBytes } = RECORD_PLACES[kind]
   return { offsetBlocks: Math.ceil(offsetBytes / blockSizeBytes), numBlocks: Math.ceil(lengthBytes / blockSizeBytes) }
@@ -28,7 +28,7 @@ export async function saveProgress(raid: RaidBdev, target: RaidMember, offsetBlo
 
 /**
  * Where a rebuild that a restart interrupted goes on: 0 where the array has written anything without the member since, or
- * has not stood still for another reason.
+ * has not stood still for another reason; at most where the journal was replayed.
  */
 export async function loadProgress(raid: RaidBdev, target: RaidMember): Promise<number> {
   const { leg, uuid } = target
@@ -38,5 +38,5 @@ export async function loadProgress(raid: RaidBdev, target: RaidMember): Promise<
   await readBase(leg, buf, 0, at.offsetBlocks, at.numBlocks)
   const progress = decodeProgress(decodeRecord('rebuild', { raidUuid: raid.uuid, seqNumber: raid.assembledSeq }, buf))
   if (progress === undefined || progress.targetUuid !== uuid || progress.offsetBlocks > raid.bdev!.numBlocks) return 0
-  return progress.offsetBlocks
+  return Math.min(progress.offsetBlocks, raid.replayedFromBlocks)
 }

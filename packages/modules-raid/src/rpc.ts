@@ -15,6 +15,7 @@ export interface RaidCreateParams {
   base_bdevs: string[]
   uuid?: string
   superblock?: boolean
+  journal?: boolean
 }
 
 /** Parameters of `bdev_raid_set_options`. */
@@ -56,6 +57,7 @@ export const rpc = {
       base_bdevs: { type: 'array', maxItems: 255, items: { type: 'string' }, description: 'Names of the base bdevs, in the order of slots' },
       uuid: { type: 'string', pattern: UUID, description: 'UUID; default: random' },
       superblock: { type: 'boolean', default: false, description: 'Keep the configuration on the base bdevs, which costs their first MiB' },
+      journal: { type: 'boolean', description: 'Of raid5 and raid6 with a superblock, default true: writes go to a journal first; false: only those of a degraded array (not in SPDK)' },
     }),
   }),
   bdev_raid_delete: method<{ name: string; clear_sb?: boolean }, boolean>({

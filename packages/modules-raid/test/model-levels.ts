@@ -11,7 +11,7 @@ export const modelLevels: readonly ModelLevel[] = [
   { level: 'raid1', numMembers: 3, worksWith: atMost(2), params: {}, writeUnitBlocks: 1, writeHole: false },
   { level: 'raid10', numMembers: 4, worksWith: pairs, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
   { level: 'raid10', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },
-  { level: 'raid5', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: true, stripeBlocks: 4 },
+  { level: 'raid5', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false, stripeBlocks: 4 },
   { level: 'raid5f', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 3, writeHole: true },
   { level: 'raid0', numMembers: 3, worksWith: atMost(0), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
   { level: 'concat', numMembers: 2, worksWith: atMost(0), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },

@@ -2,8 +2,7 @@
 // data plane
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, type BdevIo } from './bdev-io.js'
-import { mdBytes } from './io-buffer.js'
-import { takeBuffer } from './io-buffer-wait.js'
+import { mdBytes, waitForBuffer } from './io-buffer.js'
 import type { PoolBuffer } from './iobuf-pool.js'
 import { startCompareAndWrite } from './io-compare-and-write.js'
 import { startCopy } from './io-copy.js'
@@ -71,8 +70,9 @@ function startCompare(io: BdevIo): void {
     finishLater(io, IoStatus.Failed)
     return
   }
-  const buffer = takeBuffer(io, lengthBytes, compareWith)
-  if (buffer !== null) compareWith(io, buffer)
+  const buffer = ch.iobuf.cacheFor(lengthBytes).get(lengthBytes)
+  if (buffer === null) waitForBuffer(io, lengthBytes, compareWith)
+  else compareWith(io, buffer)
 }
 
 /** What a block takes in the buffer: its data, and its separate metadata where the submitter brought that. */

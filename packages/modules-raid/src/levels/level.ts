@@ -49,6 +49,11 @@ export interface RaidLevel {
   readonly difSupported: boolean
   /** Whether members with separate metadata are let in. */
   readonly separateMdSupported: boolean
+  /**
+   * Whether writes go through the journal, in an array with a superblock: all of them, unless the array is created otherwise;
+   * or those of a degraded array. Levels without parity need none.
+   */
+  readonly journal?: 'always' | 'degraded'
   /** Whether the array grows when all its members have. */
   readonly canResize: boolean
   /** I/O types without payload that it fans out, where all members have them. */
@@ -57,6 +62,8 @@ export interface RaidLevel {
   readonly redundant: boolean
   /** Whether all data is there with the members that are, by slot. */
   worksWith(there: readonly boolean[]): boolean
+  /** Room that it wants before the data of a member with a superblock; default: what SPDK leaves. `fewest`: of a small member. */
+  dataOffsetBytes?(stripBytes: number, memberBytes: number, fewest: boolean): number
   /** Size and limits; sets `dataSizeBlocks` of every member to what is used of it. */
   layout(members: readonly MemberShape[], stripSizeBlocks: number): RaidLayout
   /** What the level keeps for each thread, on that thread. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { IoType } from '@bdevkit/module-sdk'
+import { journalRoomBytes } from '../journal/journal-room.js'
 import { leftSymmetric5 } from '../parity/geometry.js'
 import type { RaidLevel } from './level.js'
 import { OWN_LEVEL_NUMBERS } from './numbers.js'
@@ -14,4 +15,6 @@ export const raid5: RaidLevel = {
   membersMin: 3,
   canResize: true,
   rangeTypes: [IoType.Flush],
+  journal: 'always',
+  dataOffsetBytes: journalRoomBytes,
 }

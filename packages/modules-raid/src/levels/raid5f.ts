@@ -12,5 +12,7 @@ export const raid5f: RaidLevel = {
   number: 95,
   membersMin: 3,
   canResize: false,
-  rangeTypes: [IoType.Flush, IoType.WriteZeroes],
+  // Zeros are written: while the array is degraded they have to go through the journal, too.
+  rangeTypes: [IoType.Flush],
+  journal: 'degraded',
 }

@@ -22,6 +22,8 @@ export class StripeLocks {
    * failed. What is missing there is not made from the others, until the stripe was written whole.
    */
   readonly torn = new Set<number>()
+  /** Called, where somebody waits for writes in place, when a member has answered one. */
+  onWritten: (() => void) | null = null
   /** Writes that a reset of the array has ended: they go on when it is over. */
   readonly parked: StripeOp[] = []
 

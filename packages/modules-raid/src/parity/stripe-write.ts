@@ -117,6 +117,7 @@ function stripWritten(child: BdevIo, success: boolean, strip: Strip): void {
   else stripFailed(strip, child.status)
   child.free()
   if (--op.left === 0) allWritten(op)
+  op.ch.raid.stripes.onWritten?.()
 }
 
 /** A member was not written. Where a reset of the array has ended that, it is sent again: a stripe is not left half written. */

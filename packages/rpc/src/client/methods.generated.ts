@@ -486,6 +486,8 @@ export interface BdevkitMethods {
     uuid?: string
     /** Keep the configuration on the base bdevs, which costs their first MiB */
     superblock?: boolean
+    /** Of raid5 and raid6 with a superblock, default true: writes go to a journal first; false: only those of a degraded array (not in SPDK) */
+    journal?: boolean
   }; result: boolean }
   /** Delete an array */
   bdev_raid_delete: { params: {
