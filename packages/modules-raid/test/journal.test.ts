@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { RECORD_PLACES } from '../src/own-record.js'
 import { randomFrom } from './model.js'
 import { Power } from './power.js'
-import { Disk, pattern, Rig } from './support.js'
+import { carryOut, Disk, failureOf, pattern, Rig } from './support.js'
 
 const BLOCK_BYTES = 512
 const MIB = 1024 * 1024
@@ -16,6 +16,8 @@ const ARRAY_BYTES = 3 * DATA_BLOCKS * BLOCK_BYTES
 
 const newDisks = (count = 4): Disk[] => Array.from({ length: count }, (_, i) => new Disk(`d${i}`, DATA_AT + DATA_BLOCKS))
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+const RING_AT = DATA_AT / 2
+const isRing = (io: BdevIo): boolean => io.type === IoType.Write && io.offsetBlocks >= RING_AT && io.offsetBlocks < DATA_AT
 const isInPlace = (io: BdevIo): boolean => io.type === IoType.Write && io.offsetBlocks >= DATA_AT
 
 /** A raid5 with `all` on it, flushed and idle. */
@@ -193,3 +195,258 @@ function withJournalOf(disk: Disk, other: Disk): Disk {
   disk.bytes.set(other.bytes.subarray(RECORD_PLACES.journalA.offsetBytes, MIB), RECORD_PLACES.journalA.offsetBytes)
   return disk
 }
+
+describe('a write', () => {
+  it('is in place only when all rings that have a part in it are flushed', async () => {
+    const disks = newDisks()
+    const rig = await filled(disks, pattern(ARRAY_BYTES, 20))
+    const seen: string[] = []
+    let held: BdevIo | undefined
+    for (const disk of disks) {
+      disk.holds = io => {
+        if (isRing(io)) seen.push(`${disk.name} ring`)
+        else if (isInPlace(io)) seen.push(`${disk.name} data`)
+        else if (io.type === IoType.Flush) seen.push(`${disk.name} flush`)
+        if (io.type !== IoType.Flush || disk.name !== 'd3' || held !== undefined) return false
+        held = io
+        return true
+      }
+    }
+    await using disk = await rig.host.open('Raid0', { write: true })
+    // Block 0 is on d0, its parity on d3.
+    const writing = disk.write(pattern(BLOCK_BYTES, 21), 0)
+    await rig.until('the flush of d3', () => held !== undefined)
+    await rig.settled()
+    expect(seen.toSorted()).toEqual(['d0 flush', 'd0 ring', 'd3 flush', 'd3 ring'])
+    held!.complete(IoStatus.Success)
+    await writing
+    expect(seen.slice(4).toSorted()).toEqual(['d0 data', 'd3 data'])
+    await disk.close()
+    await rig.stop()
+  })
+
+  it('sends no FLUSH to members that have none', async () => {
+    const disks = newDisks()
+    for (const disk of disks) disk.served = [IoType.Read, IoType.Write]
+    const rig = await Rig.start(...disks)
+    await rig.create('raid5', disks, { superblock: true })
+    await using disk = await rig.host.open('Raid0', { write: true })
+    for (const one of disks) one.seen.length = 0
+    await disk.write(pattern(BLOCK_BYTES, 22), 0)
+    expect(disks.map(({ seen }) => seen.filter(type => type !== IoType.Read))).toEqual([[IoType.Write, IoType.Write], [], [], [IoType.Write, IoType.Write]])
+    await disk.close()
+    await rig.stop()
+  })
+
+  it('shares its FLUSH with those that come meanwhile', async () => {
+    const disks = newDisks()
+    const rig = await filled(disks, pattern(ARRAY_BYTES, 23))
+    await using disk = await rig.host.open('Raid0', { write: true })
+    const rings: BdevIo[] = []
+    let first: BdevIo | undefined
+    for (const one of disks) {
+      one.holds = io => {
+        if (!isRing(io)) return false
+        rings.push(io)
+        if (first !== undefined) return false
+        first = io
+        return true
+      }
+    }
+    // One in each stripe: none waits for another.
+    const writes = [...Array(8).keys()].map(stripe => disk.write(pattern(24 * BLOCK_BYTES, stripe), stripe * 24 * BLOCK_BYTES))
+    await rig.until('the first', () => first !== undefined)
+    await rig.settled()
+    for (const one of disks) one.seen.length = 0
+    first!.thread.execMsg(carryOut, first!)
+    await Promise.all(writes)
+    // That one, and all others together.
+    expect(rings).toHaveLength(2 * disks.length)
+    for (const { seen } of disks) expect(seen.filter(type => type === IoType.Flush).length).toBeLessThanOrEqual(2)
+    await disk.close()
+    await rig.stop()
+  })
+
+  it('goes on without a member that fails its ring, after the superblocks say so', async () => {
+    const disks = newDisks()
+    const all = pattern(ARRAY_BYTES, 24)
+    const rig = await filled(disks, all)
+    disks[1]!.fails = io => (isRing(io) ? IoStatus.Failed : undefined)
+    const data = pattern(24 * BLOCK_BYTES, 25)
+    await using disk = await rig.host.open('Raid0', { write: true })
+    await disk.write(data, 0)
+    all.set(data)
+    expect(rig.raidInfo()).toMatchObject({ num_base_bdevs_discovered: 3 })
+    expect(same(await readAll(rig), all)).toBe(true)
+    await disk.close()
+    await rig.stop()
+  })
+
+  it('fails where a second member fails its ring, and nothing of it is in place', async () => {
+    const disks = newDisks()
+    const all = pattern(ARRAY_BYTES, 26)
+    const rig = await filled(disks, all)
+    await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd1' })
+    disks[0]!.fails = io => (isRing(io) ? IoStatus.Failed : undefined)
+    await using disk = await rig.host.open('Raid0', { write: true })
+    await expect(disk.write(pattern(24 * BLOCK_BYTES, 27), 0)).rejects.toThrow()
+    disks[0]!.fails = null
+    expect(same(await readAll(rig), all)).toBe(true)
+    // The place in the ring is free again.
+    const data = pattern(24 * BLOCK_BYTES, 28)
+    await disk.write(data, 0)
+    all.set(data)
+    const power = new Power(disks, 0)
+    const left = power.remains(() => true).filter(({ name }) => name !== 'd1')
+    await disk.close()
+    await power.clear(rig)
+    const again = await Rig.start(...left)
+    expect(same(await readAll(again), all)).toBe(true)
+    await again.stop()
+  })
+
+  it('is sent again where a RESET ends its way to a ring', async () => {
+    const disks = newDisks()
+    const rig = await filled(disks, pattern(ARRAY_BYTES, 29))
+    let ring: BdevIo | undefined
+    let reset: BdevIo | undefined
+    disks[0]!.holds = io => {
+      if (isRing(io) && ring === undefined) ring = io
+      else if (io.type === IoType.Reset) reset = io
+      else return false
+      return true
+    }
+    await using disk = await rig.host.open('Raid0', { write: true })
+    const data = pattern(BLOCK_BYTES, 30)
+    const writing = disk.write(data, 0)
+    await rig.until('the ring', () => ring !== undefined)
+    const resetting = disk.reset()
+    await rig.until('the reset', () => reset !== undefined)
+    ring!.complete(IoStatus.Aborted)
+    await rig.settled()
+    reset!.complete(IoStatus.Success)
+    await resetting
+    await writing
+    expect(rig.raidInfo()).toMatchObject({ num_base_bdevs_discovered: 4 })
+    expect(same(await disk.read(0, BLOCK_BYTES), data)).toBe(true)
+    await disk.close()
+    await rig.stop()
+  })
+
+  it('ends where the array is deleted while it is on its way to the rings', async () => {
+    const disks = newDisks()
+    const rig = await filled(disks, pattern(ARRAY_BYTES, 31))
+    const held: BdevIo[] = []
+    for (const disk of disks) disk.holds = io => isRing(io) && held.push(io) > 0
+    const disk = await rig.host.open('Raid0', { write: true })
+    const writes = [0, 30, 60].map(at => disk.write(pattern(BLOCK_BYTES, at), at * BLOCK_BYTES).catch(() => undefined))
+    await rig.until('the rings', () => held.length >= 2)
+    const deleting = rig.rpc('bdev_raid_delete', { name: 'Raid0' })
+    await rig.settled()
+    for (const one of disks) one.holds = null
+    for (const io of held) io.complete(IoStatus.Success)
+    await Promise.all(writes)
+    await disk.close()
+    await deleting
+    expect(rig.raidInfo()).toBeUndefined()
+    await rig.stop()
+  })
+})
+
+describe('a ring', () => {
+  /** Writes block after block, `count` times, and says what the array is then. */
+  async function writeMany(rig: Rig, count: number, all: Uint8Array): Promise<void> {
+    await using disk = await rig.host.open('Raid0', { write: true })
+    for (let n = 0; n < count; n++) {
+      const at = (n * 5) % (3 * DATA_BLOCKS - 4)
+      const data = pattern(4 * BLOCK_BYTES, 1000 + n)
+      all.set(data, at * BLOCK_BYTES)
+      await disk.write(data, at * BLOCK_BYTES)
+    }
+    await disk.close()
+  }
+
+  it('is used over and over, and a crash at any lap finds what counts', async () => {
+    const disks = newDisks()
+    const all = pattern(ARRAY_BYTES, 40)
+    const rig = await filled(disks, all)
+    // 1024 blocks, of which a write takes some six: several laps.
+    for (const count of [150, 260, 700]) {
+      await writeMany(rig, count, all)
+      const power = new Power(copies(disks), 0)
+      expect(same(await foundWithout(power.remains(() => true), count % 4), all), `after ${count} more`).toBe(true)
+    }
+    await rig.stop()
+  })
+
+  it('that cannot be emptied fails the writes that find it full, and none hangs', async () => {
+    const disks = newDisks()
+    const rig = await filled(disks, pattern(ARRAY_BYTES, 41))
+    await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd3' })
+    const { journalA: { offsetBytes: first }, journalB: { offsetBytes: last } } = RECORD_PLACES
+    disks[0]!.fails = io => (io.type === IoType.Write && io.offsetBlocks >= first / BLOCK_BYTES && io.offsetBlocks <= last / BLOCK_BYTES ? IoStatus.Failed : undefined)
+    await using disk = await rig.host.open('Raid0', { write: true })
+    let failed = 0
+    for (let n = 0; n < 120; n++) await disk.write(pattern(24 * BLOCK_BYTES, n), (n % 8) * 24 * BLOCK_BYTES).catch(() => failed++)
+    expect(failed).toBeGreaterThan(0)
+    expect(rig.log.some(line => line.includes('the journal cannot be emptied') && line.includes('d0'))).toBe(true)
+    disks[0]!.fails = null
+    const data = pattern(24 * BLOCK_BYTES, 42)
+    await disk.write(data, 0)
+    expect(same(await disk.read(0, data.length), data)).toBe(true)
+    await disk.close()
+    await rig.stop()
+  })
+
+  it('of a member that left and came back counts for nothing', async () => {
+    const disks = newDisks()
+    const all = pattern(ARRAY_BYTES, 43)
+    const rig = await filled(disks, all)
+    await writeMany(rig, 10, all)
+    const old = copies(disks)[2]!
+    await rig.unplug(disks[2]!)
+    await writeMany(rig, 30, all)
+    await rig.plug(old)
+    await rig.rebuilt()
+    await writeMany(rig, 5, all)
+    const left = [disks[0]!, disks[1]!, old, disks[3]!]
+    for (const missing of [0, 1, 2, 3]) expect(same(await foundWithout(copies(left), missing), all), `without slot ${missing}`).toBe(true)
+    await rig.stop()
+  })
+
+  it('whose record is broken is told of, and what that may cost', async () => {
+    const { disks } = await crashed(pattern(ARRAY_BYTES, 44))
+    for (const kind of ['journalA', 'journalB'] as const) disks[1]!.bytes.fill(0xff, RECORD_PLACES[kind].offsetBytes, RECORD_PLACES[kind].offsetBytes + 4096)
+    const rig = await Rig.start(...disks)
+    expect(rig.raidInfo()).toMatchObject({ state: 'online' })
+    expect(rig.log.find(line => line.startsWith('error'))).toContain('the journal of "d1" is not readable: after a crash redundancy may not fit the data in places')
+    await rig.stop()
+  })
+})
+
+describe('the parameter "journal"', () => {
+  it.each([
+    ['raid1', { superblock: true, journal: true }, 'raid1 with one'],
+    ['raid5f', { superblock: true, journal: true, strip_size_kb: 4 }, 'raid5f with one'],
+    ['raid5', { journal: false, strip_size_kb: 4 }, 'raid5 without one'],
+  ])('is refused for %s with %j', async (level, params, found) => {
+    const disks = newDisks()
+    const rig = await Rig.start(...disks)
+    const failure = await failureOf(rig.create(level, disks, params))
+    expect(failure).toMatchObject({ rpcCode: -22 })
+    expect(((failure as unknown as Error).cause as Error).message).toBe(`raid bdev "Raid0": "journal" is for raid5 and raid6 with a superblock, found ${found}; leave it out`)
+    await rig.stop()
+  })
+
+  it('outlives a restart, and members that come get it', async () => {
+    const disks = newDisks()
+    const rig = await filled(disks, pattern(ARRAY_BYTES, 50), { journal: false })
+    await using disk = await rig.host.open('Raid0', { write: true })
+    let rings = 0
+    for (const one of disks) one.holds = io => (isRing(io) && rings++, false)
+    await disk.write(pattern(BLOCK_BYTES, 51), 0)
+    expect(rings).toBe(0)
+    await disk.close()
+    await rig.stop()
+  })
+})

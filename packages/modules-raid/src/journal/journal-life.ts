@@ -2,10 +2,11 @@
 // The journal as members and the array come and go: control plane.
 import type { RaidBdev } from '../raid-bdev.js'
 import type { RaidMember } from '../raid-member.js'
+import { headerBlocksOf } from './batch-codec.js'
 import { loadConfig, loadJournalRecord, saveConfig, saveJournalRecord } from './journal-io.js'
 import { newNonce } from './journal-record.js'
 import { Journal } from './journal.js'
-import { MemberJournal } from './member-journal.js'
+import { MemberJournal, ringPlace } from './member-journal.js'
 import { recoverJournal, type Recovered } from './recovery.js'
 
 /** Whether every write of an array goes through the journal: as it was created, or as its members say. */
@@ -25,6 +26,11 @@ async function isAlways(raid: RaidBdev): Promise<boolean> {
  */
 export async function openJournal(raid: RaidBdev): Promise<{ journal: Journal; failed: readonly RaidMember[] } | null> {
   if (!raid.superblockEnabled || raid.level.journal === undefined) return null
+  const why = whyNone(raid)
+  if (why !== undefined) {
+    raid.host.log.warn(`${raid.who}: it has no journal, because ${why}: a crash while a member is missing may cost what that had in stripes which were being written`)
+    return null
+  }
   const always = await isAlways(raid)
   const journal = new Journal(raid, always, 0)
   if (raid.assembledSeq === null) return { journal, failed: [] }
@@ -33,6 +39,14 @@ export async function openJournal(raid: RaidBdev): Promise<{ journal: Journal; f
   journal.generations.push(...recovered.generations)
   tell(raid, recovered, always)
   return { journal, failed: recovered.failed }
+}
+
+/** What stands against a journal: only the room that SPDK leaves to raid5f can be too small. */
+function whyNone({ mdSizeBytes, members, stripSizeBlocks, blockSizeBytes }: RaidBdev): string | undefined {
+  if (mdSizeBytes > 0) return 'its members have separate metadata'
+  const transactionBlocks = stripSizeBlocks + headerBlocksOf(1, blockSizeBytes)
+  const small = members.find(({ configured, dataOffsetBlocks }) => configured && ringPlace(dataOffsetBlocks, blockSizeBytes).numBlocks < 2 * transactionBlocks)
+  return small === undefined ? undefined : `bdev "${small.name}" has no room for two strips of ${stripSizeBlocks * blockSizeBytes / 1024} KiB before its data`
 }
 
 function tell(raid: RaidBdev, { replayed, discarded, broken, firstStripe }: Recovered, always: boolean): void {
