@@ -41,16 +41,16 @@ it('a pool of buffers lends no more than it has, starves nobody, and has everyth
         const cache = caches[thread]!
         on(threads[thread]!, () => {
           if (what === 'take') {
-            const buffer = cache.get(lengthOf(pick))
+            const buffer = cache.get(lengthOf(pick), null)
             if (buffer !== null) lent.push(buffer)
           } else if (what === 'give' && lent.length > 0) {
             const [buffer] = lent.splice(pick % lent.length, 1)
             buffer!.owner!.give(buffer!)
           } else if (what === 'wait') {
             const lengthBytes = lengthOf(pick)
-            const buffer = cache.get(lengthBytes)
+            const buffer = cache.get(lengthBytes, null)
             if (buffer !== null) lent.push(buffer)
-            else cache.wait({ fn: got, arg: next++, lengthBytes, next: null, buffer: null })
+            else cache.wait({ fn: got, arg: next++, lengthBytes, bdev: null, next: null, buffer: null })
           }
         })
         drain()

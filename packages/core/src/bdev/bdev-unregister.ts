@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BdevError, BdevEventType } from '@bdevkit/module-sdk'
 import { ChannelFlag } from '../channel/bdev-channel.js'
-import { abortBufWaits } from '../io/io-buffer.js'
+import { abortBufWaits } from '../io/io-buffer-wait.js'
 import type { Bdev } from './bdev.js'
 
 /**

@@ -86,6 +86,8 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly stat = createStat()
   /** Failures by status, see `IO_ERROR_NAMES`. @internal */
   readonly ioErrors = new Float64Array(IO_ERROR_NAMES.length)
+  /** Buffers of the pool that its I/O holds, while its module has bases. @internal */
+  buffersHeld = 0
   /** What makes its channel on a thread. @internal */
   readonly device: IoDevice<BdevChannel>
   /** Locks of blocks. @internal */

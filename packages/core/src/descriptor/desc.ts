@@ -41,6 +41,7 @@ export class Desc implements BdevDesc {
       throw new BdevError('EINVAL', `${owner}: open of bdev "${bdev.name}" with its metadata hidden: its metadata is separate; give it a buffer, or none`)
     }
     bdev.descs.push(this)
+    if (module !== null) module.hasBases = true
     bdev.qos?.restart()
   }
 

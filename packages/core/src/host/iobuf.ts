@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DmaBuffer, Iobuf as SdkIobuf, IobufEntry, JsonObject, RpcCall } from '@bdevkit/module-sdk'
 import { BdevError } from '@bdevkit/module-sdk'
-import { PoolBuffer, IobufChannel, IobufPool, type BufferWaiter } from '../io/iobuf-pool.js'
+import { PoolBuffer, IobufChannel, IobufPool, type BufferWaiter, type HeldBuffers } from '../io/iobuf-pool.js'
 import {
   IOBUF_LARGE_BYTES, IOBUF_LARGE_BYTES_MIN, IOBUF_LARGE_CACHE, IOBUF_LARGE_COUNT, IOBUF_LARGE_COUNT_MIN, IOBUF_SMALL_BYTES,
   IOBUF_SMALL_BYTES_MIN, IOBUF_SMALL_CACHE, IOBUF_SMALL_COUNT, IOBUF_SMALL_COUNT_MIN,
@@ -36,13 +36,14 @@ export class Iobuf implements SdkIobuf {
   /** Large buffers that each thread has in reserve. */
   largeCacheSize = IOBUF_LARGE_CACHE
   readonly #host: Host
+  readonly #held: HeldBuffers = { above: 0 }
   readonly #channels = new Map<SpdkThread, IobufChannel>()
 
   /** The pools of `host`, at default sizes. @internal */
   constructor(host: Host) {
     this.#host = host
-    this.small = new IobufPool(host.heap, host.strict, IOBUF_SMALL_BYTES, IOBUF_SMALL_COUNT)
-    this.large = new IobufPool(host.heap, host.strict, IOBUF_LARGE_BYTES, IOBUF_LARGE_COUNT)
+    this.small = new IobufPool(host.heap, host.strict, IOBUF_SMALL_BYTES, IOBUF_SMALL_COUNT, this.#held)
+    this.large = new IobufPool(host.heap, host.strict, IOBUF_LARGE_BYTES, IOBUF_LARGE_COUNT, this.#held)
   }
 
   get smallBufBytes(): number {
@@ -58,6 +59,11 @@ export class Iobuf implements SdkIobuf {
     let sum = 0
     for (const { small, large } of this.#channels.values()) sum += small.used + large.used
     return sum
+  }
+
+  /** Buffers whose holder may wait for I/O below: held by I/O of modules that have bases, or taken without an I/O. @internal */
+  get heldAbove(): number {
+    return this.#held.above
   }
 
   /** Those who wait for a buffer. */
@@ -90,9 +96,9 @@ export class Iobuf implements SdkIobuf {
       throw new RangeError(`iobuf: wanted a length of at most ${this.large.maxBytes} bytes (half of the large pool, iobuf_set_options), found ${lengthBytes}`)
     }
     const cache = channel.cacheFor(lengthBytes)
-    const buffer = cache.get(lengthBytes)
+    const buffer = cache.get(lengthBytes, null)
     if (buffer !== null) return buffer
-    cache.wait({ fn: callEntry, arg: entry, lengthBytes, next: null, buffer: null })
+    cache.wait({ fn: callEntry, arg: entry, lengthBytes, bdev: null, next: null, buffer: null })
     return undefined
   }
 

@@ -6,7 +6,7 @@ import type { Bdev } from '../bdev/bdev.js'
 import type { BdevChannel } from '../channel/bdev-channel.js'
 import type { DescChannel } from '../descriptor/desc-channel.js'
 import type { SpdkThread } from '../thread/thread.js'
-import { getAuxBuf, getBuf, type Bounce } from './io-buffer.js'
+import { getAuxBuf, getBuf, putAuxBuf, type Bounce } from './io-buffer.js'
 import type { PoolBuffer } from './iobuf-pool.js'
 import { completeUncommon, finishGuarded, finishIo, misuse } from './io-complete.js'
 import { freeUncommon } from './io-free.js'
@@ -149,6 +149,8 @@ export class BdevIo implements SdkBdevIo {
   hiddenMd: Bounce | null = null
   /** Whom to call when the buffer that it waits for is there. @internal */
   bufCb: GetBufCallback | AuxBufCallback | null = null
+  /** Auxiliary buffers that its module has. @internal */
+  auxBuffers = 0
   /** Fields of rare types; made at the first I/O of such a type. @internal */
   ext: IoExt | null = null
 
@@ -332,7 +334,7 @@ export class BdevIo implements SdkBdevIo {
   }
 
   putAuxBuf(buffer: DmaBuffer): void {
-    this.bdev.host.iobuf.put(buffer)
+    putAuxBuf(this, buffer)
   }
 
   lend(buf: Uint8Array, off: number, lengthBytes: number, mdBuf?: Uint8Array, mdOff = 0): void {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import type { AuxBufCallback, GetBufCallback } from '@bdevkit/module-sdk'
+import type { AuxBufCallback, DmaBuffer, GetBufCallback } from '@bdevkit/module-sdk'
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
-import { ChannelFlag, type BdevChannel } from '../channel/bdev-channel.js'
+import { ChannelFlag } from '../channel/bdev-channel.js'
 import { FOREIGN_ALIGN_BYTES, IOBUF_ALIGN_BYTES } from '../limits.js'
 import { IoFlag, Iov, type BdevIo } from './bdev-io.js'
-import type { BufferWaiter, PoolBuffer } from './iobuf-pool.js'
+import { takeBuffer } from './io-buffer-wait.js'
+import type { PoolBuffer } from './iobuf-pool.js'
 import { submitReturned, submitThrew } from './io-submit.js'
 
 /** The buffers of an I/O while its module works on a copy of them. */
@@ -41,18 +42,15 @@ export function getBuf(io: BdevIo, lengthBytes: number, cb: GetBufCallback): voi
   }
   const dataBytes = io.numBlocks * io.bdev.blockSizeBytes
   if (lengthBytes < dataBytes) throw new RangeError(`getBuf: wanted at least the ${dataBytes} bytes of the I/O, found ${lengthBytes}`)
-  replaceBuffers(io, lengthBytes, cb, false)
+  replaceBuffers(io, lengthBytes, cb)
 }
 
-/**
- * Lets the module work on a copy of the buffers until the I/O completes, aligned or not. The I/O may hold buffers of the pool on a
- * bdev above, and everybody's wait for one could be for that: where there is none, memory beyond the pool is taken.
- */
+/** Lets the module work on a copy of the buffers until the I/O completes, aligned or not. */
 export function bounceBuffers(io: BdevIo, cb: GetBufCallback): void {
-  replaceBuffers(io, io.numBlocks * io.bdev.blockSizeBytes, cb, true)
+  replaceBuffers(io, io.numBlocks * io.bdev.blockSizeBytes, cb)
 }
 
-function replaceBuffers(io: BdevIo, lengthBytes: number, cb: GetBufCallback, beyondPool: boolean): void {
+function replaceBuffers(io: BdevIo, lengthBytes: number, cb: GetBufCallback): void {
   const { ch } = io
   const align = ch.bdev.requiredAlignmentBytes
   const wantBytes = mdPlace(io, lengthBytes, align) + mdBytes(io) + slackBytes(align)
@@ -61,28 +59,34 @@ function replaceBuffers(io: BdevIo, lengthBytes: number, cb: GetBufCallback, bey
     cb(ch.moduleCtx, io, false)
     return
   }
-  const cache = ch.iobuf.cacheFor(wantBytes)
-  const buffer = cache.get(wantBytes) ?? (beyondPool ? cache.beyond(wantBytes) : null)
-  if (buffer !== null) {
-    use(io, buffer, align)
-    cb(ch.moduleCtx, io, true)
-    return
-  }
   io.bufCb = cb
-  waitForBuffer(io, wantBytes, bufferCame)
+  const buffer = takeBuffer(io, wantBytes, bufferCame)
+  if (buffer === null) return
+  io.bufCb = null
+  use(io, buffer, align)
+  cb(ch.moduleCtx, io, true)
 }
 
 /** What `BdevIo.getAuxBuf` does. */
 export function getAuxBuf(io: BdevIo, cb: AuxBufCallback): void {
   const ch = io.ch
   const wantBytes = io.numBlocks * io.bdev.blockSizeBytes
-  const buffer = ch.iobuf.serves(wantBytes) ? ch.iobuf.cacheFor(wantBytes).get(wantBytes) : null
-  if (buffer !== null || !ch.iobuf.serves(wantBytes)) {
-    cb(ch.moduleCtx, io, buffer)
+  if (!ch.iobuf.serves(wantBytes)) {
+    cb(ch.moduleCtx, io, null)
     return
   }
   io.bufCb = cb
-  waitForBuffer(io, wantBytes, auxBufferCame)
+  const buffer = takeBuffer(io, wantBytes, auxBufferCame)
+  if (buffer === null) return
+  io.bufCb = null
+  io.auxBuffers++
+  cb(ch.moduleCtx, io, buffer)
+}
+
+/** What `BdevIo.putAuxBuf` does. */
+export function putAuxBuf(io: BdevIo, buffer: DmaBuffer): void {
+  if (io.auxBuffers > 0) io.auxBuffers--
+  io.bdev.host.iobuf.put(buffer)
 }
 
 /** Separate metadata of the blocks, in bytes. */
@@ -189,18 +193,13 @@ export function endBounce(io: BdevIo): void {
   buffer.owner!.give(buffer)
 }
 
-/** Queues `io` for a buffer; ABORT and RESET find it there. `fn` clears `BufWait`. */
-export function waitForBuffer(io: BdevIo, lengthBytes: number, fn: (io: BdevIo, buffer: PoolBuffer | null) => void): void {
-  io.flags |= IoFlag.BufWait
-  io.ch.iobuf.cacheFor(lengthBytes).wait({ fn, arg: io, lengthBytes, next: null, buffer: null })
-}
-
 function bufferCame(io: BdevIo, buffer: PoolBuffer | null): void {
   if (buffer !== null) use(io, buffer, io.bdev.requiredAlignmentBytes)
   goOn(io, buffer !== null)
 }
 
 function auxBufferCame(io: BdevIo, buffer: PoolBuffer | null): void {
+  if (buffer !== null) io.auxBuffers++
   goOn(io, buffer)
 }
 
@@ -215,26 +214,4 @@ function goOn(io: BdevIo, answer: unknown): void {
   } catch (thrown) {
     submitThrew(io, thrown)
   }
-}
-
-/** Ends the wait of an I/O for a buffer: its module is told by message that there is none. Returns whether it waited. */
-export function abortBufWait(io: BdevIo): boolean {
-  if ((io.flags & IoFlag.BufWait) === 0) return false
-  const waiter = io.ch.iobuf.small.unwait(isFor, io) ?? io.ch.iobuf.large.unwait(isFor, io)
-  if (waiter === null) return false
-  io.ch.thread.sendMsg(giveUp, waiter)
-  return true
-}
-
-/** Ends every such wait of a channel. */
-export function abortBufWaits(ch: BdevChannel): void {
-  for (let io = ch.submitted.next!; io !== ch.submitted; io = io.next!) abortBufWait(io)
-}
-
-function isFor(waiter: BufferWaiter, io: BdevIo): boolean {
-  return waiter.arg === io
-}
-
-function giveUp(waiter: BufferWaiter): void {
-  waiter.fn(waiter.arg, null)
 }

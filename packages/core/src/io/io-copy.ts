@@ -2,7 +2,7 @@
 // data plane
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, type BdevIo } from './bdev-io.js'
-import { waitForBuffer } from './io-buffer.js'
+import { takeBuffer } from './io-buffer-wait.js'
 import { takeChild } from './io-split.js'
 import { hasRefTags, remapRefTags } from './io-metadata.js'
 import { finishParentLater, submitIo } from './io-submit.js'
@@ -30,9 +30,8 @@ export function startCopy(io: BdevIo): void {
     finishParentLater(io, IoStatus.Failed)
     return
   }
-  const buffer = ch.iobuf.cacheFor(lengthBytes).get(lengthBytes)
-  if (buffer === null) waitForBuffer(io, lengthBytes, copyWith)
-  else copyWith(io, buffer)
+  const buffer = takeBuffer(io, lengthBytes, copyWith)
+  if (buffer !== null) copyWith(io, buffer)
 }
 
 function copyWith(io: BdevIo, buffer: PoolBuffer | null): void {

@@ -2,7 +2,8 @@
 // data plane
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, type BdevIo } from './bdev-io.js'
-import { mdBytes, waitForBuffer } from './io-buffer.js'
+import { mdBytes } from './io-buffer.js'
+import { takeBuffer } from './io-buffer-wait.js'
 import type { PoolBuffer } from './iobuf-pool.js'
 import { startCompareAndWrite } from './io-compare-and-write.js'
 import { startCopy } from './io-copy.js'
@@ -70,9 +71,8 @@ function startCompare(io: BdevIo): void {
     finishLater(io, IoStatus.Failed)
     return
   }
-  const buffer = ch.iobuf.cacheFor(lengthBytes).get(lengthBytes)
-  if (buffer === null) waitForBuffer(io, lengthBytes, compareWith)
-  else compareWith(io, buffer)
+  const buffer = takeBuffer(io, lengthBytes, compareWith)
+  if (buffer !== null) compareWith(io, buffer)
 }
 
 /** What a block takes in the buffer: its data, and its separate metadata where the submitter brought that. */

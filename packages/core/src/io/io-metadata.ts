@@ -4,7 +4,8 @@ import { DifErrorType, DifFlag, DifType, IoStatus, IoType } from '@bdevkit/modul
 import type { Bdev } from '../bdev/bdev.js'
 import { ChannelFlag } from '../channel/bdev-channel.js'
 import { IoFlag, type BdevIo } from './bdev-io.js'
-import { alignUp, Bounce, slackBytes, waitForBuffer } from './io-buffer.js'
+import { alignUp, Bounce, slackBytes } from './io-buffer.js'
+import { takeBuffer } from './io-buffer-wait.js'
 import type { PoolBuffer } from './iobuf-pool.js'
 import { finishLater, submitToQos } from './io-submit.js'
 
@@ -26,9 +27,8 @@ export function startHiddenMd(io: BdevIo): void {
     finishLater(io, IoStatus.Failed)
     return
   }
-  const buffer = ch.iobuf.cacheFor(wantBytes).get(wantBytes)
-  if (buffer === null) waitForBuffer(io, wantBytes, bufferCame)
-  else goOn(io, buffer)
+  const buffer = takeBuffer(io, wantBytes, bufferCame)
+  if (buffer !== null) goOn(io, buffer)
 }
 
 function bufferCame(io: BdevIo, buffer: PoolBuffer | null): void {

@@ -6,7 +6,7 @@ import { walkChannels } from '../channel/walk-channels.js'
 import { RESET_POLL_US } from '../limits.js'
 import { abortLimited } from '../qos/qos.js'
 import { IoFlag, IoPhase, type BdevIo } from './bdev-io.js'
-import { abortBufWaits } from './io-buffer.js'
+import { abortBufWaits } from './io-buffer-wait.js'
 import { finishLater, sendToModule } from './io-submit.js'
 
 /**

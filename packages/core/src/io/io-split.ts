@@ -5,7 +5,8 @@ import type { BdevChannel } from '../channel/bdev-channel.js'
 import { CHILD_IOVS, CHILDREN_IN_FLIGHT } from '../limits.js'
 import { IoFlag, IoPhase, Iov, type BdevIo } from './bdev-io.js'
 import { finishParent } from './io-complete.js'
-import { dataBuffer, mdBytes, waitForBuffer } from './io-buffer.js'
+import { dataBuffer, mdBytes } from './io-buffer.js'
+import { takeBuffer } from './io-buffer-wait.js'
 import { extOf } from './io-ext.js'
 import { finishParentLater, submitIo } from './io-submit.js'
 import { queueIoWaiter } from './io-wait.js'
@@ -109,9 +110,8 @@ function startData(io: BdevIo): void {
     finishParentLater(io, IoStatus.Failed)
     return
   }
-  const buffer = io.ch.iobuf.cacheFor(lengthBytes).get(lengthBytes)
-  if (buffer === null) waitForBuffer(io, lengthBytes, readInto)
-  else readInto(io, buffer)
+  const buffer = takeBuffer(io, lengthBytes, readInto)
+  if (buffer !== null) readInto(io, buffer)
 }
 
 function readInto(io: BdevIo, buffer: PoolBuffer | null): void {

@@ -2,6 +2,7 @@
 // data plane
 import type { DmaHeap } from '@bdevkit/accel'
 import type { DmaBuffer } from '@bdevkit/module-sdk'
+import type { Bdev } from '../bdev/bdev.js'
 import { IOBUF_ALIGN_BYTES, NOMEM_POLL_US } from '../limits.js'
 import type { Poller } from '../thread/poller.js'
 import type { SpdkThread } from '../thread/thread.js'
@@ -16,6 +17,10 @@ export class PoolBuffer implements DmaBuffer {
   readonly rights: number
   /** Whose it is while it is lent. */
   owner: IobufCache | null = null
+  /** Whose I/O holds it; `null` for whoever took it without an I/O, and for I/O of modules that have no bases. */
+  bdev: Bdev | null = null
+  /** It is counted in the host's `heldAbove`. */
+  above = false
 
   constructor(buf: Uint8Array, off: number, len: number, rights: number) {
     this.buf = buf
@@ -30,8 +35,15 @@ export interface BufferWaiter<Arg = any> {
   readonly fn: (arg: Arg, buffer: PoolBuffer | null) => void
   readonly arg: Arg
   readonly lengthBytes: number
+  /** The bdev of the I/O that waits; `null` without one. */
+  readonly bdev: Bdev | null
   next: BufferWaiter | null
   buffer: PoolBuffer | null
+}
+
+/** Buffers that are held by I/O of modules that have bases, or by whoever took one without an I/O. */
+export interface HeldBuffers {
+  above: number
 }
 
 /**
@@ -44,6 +56,8 @@ export interface BufferWaiter<Arg = any> {
 export class IobufPool {
   readonly heap: DmaHeap
   readonly strict: boolean
+  /** Counts, for all pools of a host, buffers of which somebody below may be waited for. */
+  readonly held: HeldBuffers
   sizeBytes: number
   count: number
   /** Rights that no thread has in reserve and nobody uses. */
@@ -56,9 +70,10 @@ export class IobufPool {
   #spare: PoolBuffer[] = []
   #poller: Poller<IobufPool> | null = null
 
-  constructor(heap: DmaHeap, strict: boolean, sizeBytes: number, count: number) {
+  constructor(heap: DmaHeap, strict: boolean, sizeBytes: number, count: number, held: HeldBuffers = { above: 0 }) {
     this.heap = heap
     this.strict = strict
+    this.held = held
     this.sizeBytes = sizeBytes
     this.count = count
     this.free = count
@@ -174,9 +189,9 @@ export class IobufCache {
     this.thread = thread
   }
 
-  /** A buffer where there is one and it is nobody else's turn. */
-  get(lengthBytes: number): PoolBuffer | null {
-    return this.head === null ? this.#take(lengthBytes, false) : null
+  /** A buffer where there is one and it is nobody else's turn; for an I/O of `bdev`, or without one. */
+  get(lengthBytes: number, bdev: Bdev | null): PoolBuffer | null {
+    return this.head === null ? this.#take(lengthBytes, bdev, false) : null
   }
 
   /** A buffer beyond the pool, for one without which buffers of the pool would never come back; `null` where the heap has none. */
@@ -221,6 +236,7 @@ export class IobufCache {
   give(buffer: PoolBuffer): void {
     const { pool } = this
     buffer.owner = null
+    if (buffer.above) this.#uncount(buffer)
     pool.free += this.#beyond(this.used) - this.#beyond(this.used - buffer.rights)
     this.used -= buffer.rights
     pool.recycle(buffer)
@@ -233,7 +249,7 @@ export class IobufCache {
   /** Lends to the oldest waiter, by message; out of the thread's own reserve, or `inTurn` of the shared pool too. */
   serveOldest(inTurn: boolean): boolean {
     const waiter = this.head!
-    const buffer = this.#take(waiter.lengthBytes, inTurn)
+    const buffer = this.#take(waiter.lengthBytes, waiter.bdev, inTurn)
     if (buffer === null) return false
     this.head = waiter.next
     if (waiter.next === null) this.#tail = null
@@ -243,7 +259,7 @@ export class IobufCache {
     return true
   }
 
-  #take(lengthBytes: number, inTurn: boolean): PoolBuffer | null {
+  #take(lengthBytes: number, bdev: Bdev | null, inTurn: boolean): PoolBuffer | null {
     const { pool } = this
     const rights = lengthBytes <= pool.sizeBytes ? 1 : Math.ceil(lengthBytes / pool.sizeBytes)
     const shared = this.#beyond(this.used + rights) - this.#beyond(this.used)
@@ -255,7 +271,22 @@ export class IobufCache {
     if (shared > 0) this.fromPool++
     else this.fromReserve++
     buffer.owner = this
+    if (bdev === null || bdev.module.hasBases) this.#count(buffer, bdev)
     return buffer
+  }
+
+  #count(buffer: PoolBuffer, bdev: Bdev | null): void {
+    buffer.above = true
+    buffer.bdev = bdev
+    this.pool.held.above++
+    if (bdev !== null) bdev.buffersHeld++
+  }
+
+  #uncount(buffer: PoolBuffer): void {
+    if (buffer.bdev !== null) buffer.bdev.buffersHeld--
+    this.pool.held.above--
+    buffer.above = false
+    buffer.bdev = null
   }
 
   /** How much of `used` is not covered by the reserve. */

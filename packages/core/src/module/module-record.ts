@@ -31,6 +31,8 @@ export class ModuleRecord {
   bdevGone: ((bdev: Bdev) => void) | null = null
   /** Init and examinations under way (`action_in_progress`). @internal */
   actions = 0
+  /** It has opened a bdev: its I/O may wait for I/O below. @internal */
+  hasBases = false
   /** The module misused an I/O: its I/Os are not recycled any more, so that a late mistake cannot hit another I/O. */
   distrusted = false
 
