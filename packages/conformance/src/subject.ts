@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ERRNO, IO_TYPE_NAMES, IoStatus, IoType } from '@bdevkit/module-sdk'
+import { ERRNO, IO_TYPE_NAMES, IoStatus, ioStatusName, IoType } from '@bdevkit/module-sdk'
 import type { Bdev, BdevHost, DifContext } from '@bdevkit/module-sdk'
 import type { Driver, Outcome } from './driver.js'
 import { check } from './failure.js'
@@ -11,8 +11,8 @@ const nameOf = (type: IoType): string => (IO_TYPE_NAMES[type] ?? `type ${type}`)
 /** "succeeded", or how an I/O ended instead. */
 export function endingOf({ rc, status }: Outcome): string {
   if (rc !== 0) return `was refused with ${rc}`
-  const name = Object.entries(IoStatus).find(([, value]) => value === status)?.[0]
-  return status === IoStatus.Success ? 'succeeded' : `ended with status ${name ?? status}`
+  if (status === undefined) return 'did not end'
+  return status === IoStatus.Success ? 'succeeded' : `ended with status ${ioStatusName(status)}`
 }
 
 /** The bdev that a case looks at, with the checks that cases are made of. Offsets and lengths count blocks. */

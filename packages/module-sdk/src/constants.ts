@@ -102,6 +102,16 @@ export const IoStatus = {
 /** A number of {@link (IoStatus:variable)}, or one that a later release adds. */
 export type IoStatus = number
 
+const STATUS_NAMES: ReadonlyMap<number, string> = new Map(Object.entries(IoStatus).map(([name, status]) => [status, name]))
+
+/**
+ * The name that a status has in {@link (IoStatus:variable)}, for messages; of a status without a name its number.
+ * @since 0.1
+ */
+export function ioStatusName(status: IoStatus): string {
+  return STATUS_NAMES.get(status) ?? String(status)
+}
+
 /**
  * Claims, numbered as `enum spdk_bdev_claim_type` (spdk/bdev_module.h).
  * @since 0.1

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // I/O of the control plane to one member: a promise each.
-import { BdevError, ERRNO, IO_TYPE_NAMES, IoStatus, IoType } from '@bdevkit/module-sdk'
+import { BdevError, ERRNO, IO_TYPE_NAMES, ioStatusName, IoType } from '@bdevkit/module-sdk'
 import type { BdevIo, DescChannel, IoCallback } from '@bdevkit/module-sdk'
 
 /** Submits by `submit` and waits for the end; where the pool is empty, it waits first. @throws BdevError EIO it failed. */
@@ -20,7 +20,7 @@ function completed(leg: DescChannel, type: IoType, submit: (cb: IoCallback<null>
         }
         const { status } = io
         io.free()
-        reject(new BdevError('EIO', `${what}: it ended with status ${statusName(status)}`))
+        reject(new BdevError('EIO', `${what}: it ended with status ${ioStatusName(status)}`))
       })
       if (rc === 0) return
       if (rc !== -ERRNO.ENOMEM) reject(new BdevError('EIO', `${what}: it was refused with ${rc}`))
@@ -28,10 +28,6 @@ function completed(leg: DescChannel, type: IoType, submit: (cb: IoCallback<null>
     }
     leg.thread.execMsg(start, undefined)
   })
-}
-
-function statusName(status: number): string {
-  return Object.entries(IoStatus).find(([, value]) => value === status)?.[0] ?? String(status)
 }
 
 /** Separate metadata beside the data. */

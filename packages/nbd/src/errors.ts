@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ERRNO, IoStatus, type BdevIo } from '@bdevkit/module-sdk'
+import { ERRNO, IoStatus, ioStatusName, type BdevIo } from '@bdevkit/module-sdk'
 import { Cmd, CmdFlag, NbdError } from './protocol.js'
 
 // Which status becomes which error on the wire: this file is the whole table.
@@ -86,11 +86,9 @@ export function rangeError(type: number): number {
   return type === Cmd.Write || type === Cmd.WriteZeroes ? NbdError.NoSpc : NbdError.Inval
 }
 
-const statusNames = new Map<number, string>(Object.entries(IoStatus).map(([name, value]) => [value, name]))
-
 /** The text beside an error in a structured reply. */
 export function ioErrorText(io: BdevIo): string {
-  const name = statusNames.get(io.status) ?? `status ${io.status}`
+  const name = ioStatusName(io.status)
   if (io.status === IoStatus.AioError) return `${name}, errno ${-io.aioErrno}`
   if (io.status === IoStatus.NvmeError) return `${name}, type ${io.nvmeSct} code ${io.nvmeSc}`
   return name

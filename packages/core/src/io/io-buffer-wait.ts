@@ -42,7 +42,9 @@ function isWaitedFor(io: BdevIo): boolean {
 }
 
 function holdsBuffer(io: BdevIo): boolean {
-  return (io.flags & (IoFlag.HasBuffer | IoFlag.Bounced | IoFlag.HiddenMd)) !== 0 || io.auxBuffers > 0 || (io.parts as { buffer?: PoolBuffer } | null)?.buffer !== undefined
+  if (io.auxBuffers > 0 || (io.flags & (IoFlag.HasBuffer | IoFlag.Bounced | IoFlag.HiddenMd)) !== 0) return true
+  // COPY, and COMPARE where it is made of reads.
+  return (io.parts as { buffer?: PoolBuffer } | null)?.buffer !== undefined
 }
 
 /** Ends the wait of an I/O for a buffer: its module is told by message that there is none. Returns whether it waited. */
