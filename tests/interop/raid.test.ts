@@ -69,16 +69,17 @@ describe('a clone', () => {
 })
 
 describe.each([
-  { level: 'raid1', names: ['m0', 'm1'], params: {}, bs: '4k' },
-  { level: 'raid10', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 16 }, bs: '4k' },
-  { level: 'raid5f', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 64 }, bs: '128k' },
-])('$level on files', ({ level, names, params, bs }) => {
+  { level: 'raid1', names: ['m0', 'm1'], params: {}, bs: '4k', size: DATA_BYTES },
+  { level: 'raid10', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 16 }, bs: '4k', size: DATA_BYTES },
+  { level: 'raid5', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 16 }, bs: '4k', size: DATA_BYTES / 4 },
+  { level: 'raid5f', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 64 }, bs: '128k', size: DATA_BYTES },
+])('$level on files', ({ level, names, params, bs, size }) => {
   itWith(['fio'], 'keeps what fio writes while a member goes, a spare takes its place and is rebuilt, and says so in its log', async () => {
     await inFolder(async folder => {
       const calls = [...members(folder, names.length + 1), array(level, names, params)]
       await withServer({ calls }, async server => {
         await server.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: `m${names.length}`, spare: true })
-        const job = { rw: 'randwrite', bs, ba: bs, iodepth: 8, size: DATA_BYTES, verify: 'crc32c', do_verify: 1, time_based: 0, loops: 2 }
+        const job = { rw: 'randwrite', bs, ba: bs, iodepth: 8, size, verify: 'crc32c', do_verify: 1, time_based: 0, loops: 2 }
         const written = fioJob(server.uri('Raid0'), job, 60_000)
         await server.rpc('bdev_raid_remove_base_bdev', { name: 'm1' })
         await server.logged('raid bdev "Raid0" is degraded: base bdev "m1" left slot 1')
