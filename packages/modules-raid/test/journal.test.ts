@@ -289,7 +289,7 @@ describe('a write', () => {
     await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd1' })
     disks[0]!.fails = io => (isRing(io) ? IoStatus.Failed : undefined)
     await using disk = await rig.host.open('Raid0', { write: true })
-    await expect(disk.write(pattern(24 * BLOCK_BYTES, 27), 0)).rejects.toThrow()
+    expect(await failureOf(disk.write(pattern(24 * BLOCK_BYTES, 27), 0))).toMatchObject({ code: 'EIO' })
     disks[0]!.fails = null
     expect(same(await readAll(rig), all)).toBe(true)
     // The place in the ring is free again.
