@@ -2,7 +2,7 @@
 // On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w] [IO_BYTES]
 //   KIND: null, malloc; split (into one part), delay0 (0 µs), error (no rule) and crypto (AES-128-XTS; crypto4k: in blocks of 4096
 //   bytes), each on malloc; raid0, concat, raid10, raid5f and raid5 on four malloc,
-//   raid5journal the same with a superblock and so a journal, raid6 on five, raid1 on two; mirror (on two null bdevs), transform (on a
+//   raid5 with a superblock with and without a journal (raid5journal, raid5plain), raid6 on five, raid1 on two; mirror (on two null bdevs), transform (on a
 //   null bdev); LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the framework has
 //   seen many shapes. Prints one JSON line {"iops","ns","gbPerS","bytesPerIo"}; iops counts per second of the main thread on a
 //   core; bytesPerIo is what the JavaScript heap grew by, -1 where a collection hid it.
@@ -30,7 +30,7 @@ const WARM_MS = 350
 
 const host = createHost({ log: (level, source, message) => level === 'error' && console.error(`${source}: ${message}`) })
 for (const module of [nullModule, malloc, passthru, delay, error, split, crypto, raid]) host.use(module)
-const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'raid0', 'concat', 'raid1', 'raid10', 'raid5f', 'raid5', 'raid5journal', 'raid6'].includes(kind)
+const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'raid0', 'concat', 'raid1', 'raid10', 'raid5f', 'raid5', 'raid5journal', 'raid5plain', 'raid6'].includes(kind)
 for (const module of await loadOutside(['mirror', 'transform'])) host.use(module)
 const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
 await host.init()
@@ -56,8 +56,9 @@ if (kind === 'mirror') {
   const members = ['base', 'base1', 'base2', 'base3', 'base4'].slice(0, { raid1: 2, raid6: 5 }[kind] ?? 4)
   for (const name of members.slice(1)) await call('bdev_malloc_create', { name, ...size })
   const strip = kind === 'raid1' ? {} : { strip_size_kb: 64 }
-  const superblock = kind === 'raid5journal'
-  await call('bdev_raid_create', { name: 'top', raid_level: superblock ? 'raid5' : kind, base_bdevs: members, superblock, ...strip })
+  const superblock = kind === 'raid5journal' || kind === 'raid5plain'
+  const journal = superblock ? { journal: kind === 'raid5journal' } : {}
+  await call('bdev_raid_create', { name: 'top', raid_level: superblock ? 'raid5' : kind, base_bdevs: members, superblock, ...journal, ...strip })
   top = 'top'
 } else if (kind.startsWith('crypto')) {
   host.keys.create({ name: 'key0', cipher: 'AES_XTS', key: '00112233445566778899aabbccddeeff', key2: 'ffeeddccbbaa99887766554433221100' })
