@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { IoStatus, type DescChannel } from '@bdevkit/module-sdk'
+import { IoStatus, IoType, type DescChannel } from '@bdevkit/module-sdk'
 import { describe, expect, test } from 'vitest'
 import type { SpdkThread } from '../src/index.js'
 import { FakeModule, RelayModule, type FakeDisk, type RelayOptions } from './support/fake-bdev.js'
-import { on, openRw, startHost, submit, write, type Result, type TestHost } from './support/harness.js'
+import { collect, on, openRw, startHost, submit, write, type Result, type TestHost } from './support/harness.js'
 
 interface Side {
   readonly thread: SpdkThread
@@ -158,6 +158,39 @@ describe('a pool in which every I/O waits for a child', () => {
     await test.clock.advance(100)
     const again = Array.from({ length: 20 }, (_, i) => write(channel, i, 1).rc)
     expect(again.filter(rc => rc === 0)).toHaveLength(8)
+  })
+
+  const block = (value: number) => [{ buf: new Uint8Array(512).fill(value), off: 0, len: 512 }]
+  test.each<[string, (channel: DescChannel, cb: typeof collect, result: Result) => number]>([
+    ['COPY', (channel, cb, result) => channel.copyBlocks(4, 0, 1, cb, result)],
+    ['COMPARE', (channel, cb, result) => channel.comparevBlocks(block(0), 1, 0, 1, cb, result)],
+    ['COMPARE_AND_WRITE', (channel, cb, result) => channel.comparevAndWritevBlocks(block(0), 1, block(0), 1, 0, 1, cb, result)],
+    ['a WRITE that is split', (channel, cb, result) => channel.writeBlocks(new Uint8Array(1536), 0, 8, 3, cb, result)],
+  ])('does not stand still where the framework makes them: %s', async (_what, send) => {
+    const fake = new FakeModule()
+    const test = await startHost([fake], { bdevIoPoolSize: 1, bdevIoCacheSize: 1 })
+    fake.create('disk', { types: [IoType.Read, IoType.Write], acwuBlocks: 1, maxRwSizeBlocks: 2 })
+    const { channel } = openRw(test.host, 'disk')
+    const parent = submit((cb, result) => send(channel, cb, result))
+    const later: Result[] = []
+    channel.queueIoWait({ fn: () => void later.push(write(channel, 20, 1)), arg: null })
+    await test.clock.advance(100)
+    expect([parent, ...later].map(result => [result.rc, result.calls, result.success])).toEqual([[0, 1, true], [0, 1, true]])
+    expect(test.host.usage()).toMatchObject({ bdevIos: 0, ioWaiters: 0, iobufs: 0 })
+  })
+
+  test('an I/O that has begun goes on before those that have not', async () => {
+    const fake = new FakeModule()
+    const test = await startHost([fake], { bdevIoPoolSize: 2, bdevIoCacheSize: 2 })
+    const disk = fake.create('disk', { types: [IoType.Read, IoType.Write], hold: true })
+    const { channel } = openRw(test.host, 'disk')
+    const copy = submit((cb, result) => channel.copyBlocks(4, 0, 1, cb, result))
+    for (const at of [20, 21]) channel.queueIoWait({ fn: () => void write(channel, at, 1), arg: null })
+    for (let i = 0; i < 4; i++) {
+      disk.complete()
+      test.drain()
+    }
+    expect([copy.success, disk.seen]).toEqual([true, ['read 0+1', 'write 20+1', 'write 4+1', 'write 21+1']])
   })
 
   test('while a submitter waits before them', async () => {

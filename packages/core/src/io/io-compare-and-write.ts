@@ -4,9 +4,8 @@ import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { LbaRange } from '../lba-range/lba-range.js'
 import { lockLbaRange, unlockLbaRange } from '../lba-range/lba-range-lock.js'
 import { IoPhase, type BdevIo } from './bdev-io.js'
-import { takeChild } from './io-split.js'
+import { childOrWait } from './io-split.js'
 import { finishLater, finishParentLater, submitIo } from './io-submit.js'
-import { queueIoWaiter } from './io-wait.js'
 
 /** Who has an emulated COMPARE_AND_WRITE: its `parts`. */
 const LockState = { Waiting: 'waiting', Aborted: 'aborted', Held: 'held' } as const
@@ -43,11 +42,8 @@ function locked(range: LbaRange): void {
 }
 
 function sendCompare(io: BdevIo): void {
-  const child = takeChild(io)
-  if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: sendCompare, arg: io, next: null, parent: io }, true)
-    return
-  }
+  const child = childOrWait(io, sendCompare)
+  if (child === null) return
   child.type = IoType.Compare
   child.iovs = io.iovs
   child.iovCnt = io.iovCnt
@@ -65,11 +61,8 @@ function compared(child: BdevIo, success: boolean, io: BdevIo): void {
 }
 
 function sendWrite(io: BdevIo): void {
-  const child = takeChild(io)
-  if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: sendWrite, arg: io, next: null, parent: io }, true)
-    return
-  }
+  const child = childOrWait(io, sendWrite)
+  if (child === null) return
   child.type = IoType.Write
   child.iovs = io.fusedIovs as typeof child.iovs
   child.iovCnt = io.fusedIovCnt

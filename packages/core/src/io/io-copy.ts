@@ -3,10 +3,9 @@
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import { IoFlag, type BdevIo } from './bdev-io.js'
 import { takeBuffer } from './io-buffer-wait.js'
-import { takeChild } from './io-split.js'
+import { childOrWait } from './io-split.js'
 import { hasRefTags, remapRefTags } from './io-metadata.js'
 import { finishParentLater, submitIo } from './io-submit.js'
-import { queueIoWaiter } from './io-wait.js'
 import type { PoolBuffer } from './iobuf-pool.js'
 
 /** A COPY as reads and writes through one buffer. */
@@ -72,11 +71,8 @@ function pieceOf(io: BdevIo, parts: CopyParts, child: BdevIo): number {
 }
 
 function sendRead(io: BdevIo): void {
-  const child = takeChild(io)
-  if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: sendRead, arg: io, next: null, parent: io }, true)
-    return
-  }
+  const child = childOrWait(io, sendRead)
+  if (child === null) return
   child.type = IoType.Read
   child.offsetBlocks = io.srcOffsetBlocks + pieceOf(io, io.parts as CopyParts, child)
   child.cb = pieceRead
@@ -92,11 +88,8 @@ function pieceRead(child: BdevIo, success: boolean, io: BdevIo): void {
 }
 
 function sendWrite(io: BdevIo): void {
-  const child = takeChild(io)
-  if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: sendWrite, arg: io, next: null, parent: io }, true)
-    return
-  }
+  const child = childOrWait(io, sendWrite)
+  if (child === null) return
   child.type = IoType.Write
   child.offsetBlocks = io.offsetBlocks + pieceOf(io, io.parts as CopyParts, child)
   child.cb = pieceWritten

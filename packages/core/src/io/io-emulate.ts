@@ -8,9 +8,8 @@ import type { PoolBuffer } from './iobuf-pool.js'
 import { startCompareAndWrite } from './io-compare-and-write.js'
 import { startCopy } from './io-copy.js'
 import { extOf, isSeek } from './io-ext.js'
-import { pieceOf, startParts, takeChild, type SplitParts } from './io-split.js'
+import { childOrWait, pieceOf, startParts, type SplitParts } from './io-split.js'
 import { finishLater, submitAdmitted, submitIo } from './io-submit.js'
-import { queueIoWaiter } from './io-wait.js'
 
 /** What the framework does where a module lacks a type that can be made of others. The I/O is on its channel. */
 export function emulateIo(io: BdevIo): void {
@@ -92,11 +91,8 @@ function compareWith(io: BdevIo, buffer: PoolBuffer | null): void {
 }
 
 function readToCompare(io: BdevIo): void {
-  const child = takeChild(io)
-  if (child === null) {
-    queueIoWaiter(io.ch.thread, { fn: readToCompare, arg: io, next: null, parent: io })
-    return
-  }
+  const child = childOrWait(io, readToCompare)
+  if (child === null) return
   const { buffer, doneBlocks } = io.parts as CompareParts
   const iov = child.own[0]!
   child.type = IoType.Read

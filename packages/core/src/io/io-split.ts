@@ -129,12 +129,9 @@ function sendRound(io: BdevIo): void {
   const parts = io.parts as SplitParts
   let { slots } = parts
   while (parts.leftBlocks > 0 && slots > 0 && parts.status === IoStatus.Success) {
-    const child = takeChild(io)
-    if (child === null) {
-      // While children are out, the last of them goes on. (Nobody can ABORT it here: an ABORT needs an I/O, too.)
-      if (parts.outstanding === 0) queueIoWaiter(io.ch.thread, { fn: sendRound, arg: io, next: null, parent: io }, true)
-      return
-    }
+    // While children are out, the last of them goes on. (Nobody can ABORT it here: an ABORT needs an I/O, too.)
+    const child = parts.outstanding === 0 ? childOrWait(io, sendRound) : takeChild(io)
+    if (child === null) return
     child.cb = childDone
     child.offsetBlocks = parts.nextBlock
     const used = parts.fill(io, parts, child, slots)
@@ -283,7 +280,7 @@ function advance(io: BdevIo, parts: SplitParts, lengthBytes: number): void {
 }
 
 /** A child on the same channel, its argument the parent and its buffer its own element; `null` where no I/O is left. */
-export function takeChild(io: BdevIo): BdevIo | null {
+function takeChild(io: BdevIo): BdevIo | null {
   const child = io.ch.pool.take()
   if (child === null) return null
   child.channel = io.channel
@@ -291,6 +288,16 @@ export function takeChild(io: BdevIo): BdevIo | null {
   child.iovCnt = 1
   child.status = IoStatus.Pending
   child.cbArg = io
+  return child
+}
+
+/**
+ * As `takeChild`, for an I/O that has no other child out: where no I/O is left it waits, before those that have not begun, and `again`
+ * is called with it when there is one.
+ */
+export function childOrWait(io: BdevIo, again: (io: BdevIo) => void): BdevIo | null {
+  const child = takeChild(io)
+  if (child === null) queueIoWaiter(io.ch.thread, { fn: again, arg: io, next: null, parent: io }, true)
   return child
 }
 
