@@ -64,6 +64,45 @@ describe('an ABORT', () => {
     expect(target.success).toBe(true)
   })
 
+  it('succeeds where its target completes before the module refuses: nothing is left to abort', async () => {
+    for (const layers of [0, 2]) {
+      const { host, drain, disk, channel } = await setup({ hold: true }, layers)
+      const target = write(channel, 0, 1)
+      let aborting!: BdevIo
+      disk.submit = io => void (aborting = io)
+      let status = NaN
+      const result = submit((cb, r) => channel.abort(target, cb, r))
+      result.whenDone = io => (status = io.status)
+      disk.complete()
+      aborting.complete(IoStatus.Failed)
+      drain()
+      expect([target.success, result.calls, result.success, status, host.usage().bdevIos]).toEqual([true, 1, true, IoStatus.Success, 0])
+    }
+  })
+
+  it('of one I/O tells the same as one of several where some have completed and the module refuses the rest', async () => {
+    const { drain, disk, channel, abort } = await setup()
+    const arg = {}
+    const free = (io: BdevIo): void => io.free()
+    for (let block = 0; block < 2; block++) channel.unmapBlocks(block, 1, free, arg)
+    const aborts: BdevIo[] = []
+    disk.submit = io => void aborts.push(io)
+    const both = abort(arg)
+    disk.complete()
+    for (const io of aborts.splice(0)) io.complete(IoStatus.Failed)
+    drain()
+    expect(both.success).toBe(false)
+    const one = abort(arg)
+    aborts[0]!.complete(IoStatus.Failed)
+    drain()
+    expect(one.success).toBe(false)
+    const last = abort(arg)
+    disk.complete()
+    aborts[1]!.complete(IoStatus.Failed)
+    drain()
+    expect(last.success).toBe(true)
+  })
+
   it('reaches only I/O of its own channel', async () => {
     const { host, drain, disk, abort } = await setup()
     const thread = host.createThread('other')
@@ -174,7 +213,7 @@ describe('through vbdevs', () => {
     const base = (aborts[0]!.bdev.ctx as { base: { getIoChannel(): never } }).base.getIoChannel()
     aborts[0]!.forward(base)
     drain()
-    expect([strangerStatus, result.calls, result.success]).toEqual([0, 1, false])
+    expect([strangerStatus, result.calls, result.success]).toEqual([0, 1, true])
     disk.complete()
     drain()
     expect(strangerStatus).toBe(IoStatus.Success)

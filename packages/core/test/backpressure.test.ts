@@ -3,7 +3,7 @@ import { IoStatus, IoType, type DescChannel } from '@bdevkit/module-sdk'
 import { describe, expect, test } from 'vitest'
 import type { SpdkThread } from '../src/index.js'
 import { FakeModule, RelayModule, type FakeDisk, type RelayOptions } from './support/fake-bdev.js'
-import { collect, on, openRw, startHost, submit, write, type Result, type TestHost } from './support/harness.js'
+import { on, openRw, startHost, submit, write, type collect, type Result, type TestHost } from './support/harness.js'
 
 interface Side {
   readonly thread: SpdkThread

@@ -4,7 +4,7 @@ import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import { ChannelFlag } from '../channel/bdev-channel.js'
 import { abortHeld } from '../lba-range/lba-range-lock.js'
 import { removeLimited } from '../qos/qos.js'
-import { IoPhase, type BdevIo } from './bdev-io.js'
+import { IoPhase, type BdevIo, type IoDone } from './bdev-io.js'
 import { abortBufWait } from './io-buffer-wait.js'
 import { abortLockWait } from './io-compare-and-write.js'
 import { failUnsubmitted, finishLater, readTick, sendToModule } from './io-submit.js'
@@ -62,6 +62,8 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
     const target = targets[0]!
     io.target = target
     io.targetGeneration = target.generation
+    io.parts = io.cb
+    io.cb = singleDone
     sendToModule(ch, io)
     return
   }
@@ -119,6 +121,14 @@ function sendParts(io: BdevIo): void {
     sendToModule(ch, child)
   }
   finishIfDone(io)
+}
+
+/** The module has answered an ABORT of one I/O. A target that has completed meanwhile needs none: that is success. */
+function singleDone(io: BdevIo, _success: boolean, arg: unknown): void {
+  io.cb = io.parts as IoDone
+  io.parts = null
+  if (io.abortTarget === null) io.status = IoStatus.Success
+  io.cb(io, io.status === IoStatus.Success, arg)
 }
 
 function partDone(child: BdevIo, success: boolean, io: BdevIo): void {
