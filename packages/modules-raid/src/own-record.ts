@@ -9,8 +9,8 @@ export const RECORD_PLACES = {
   /** How far a rebuild has come, on the member that is being rebuilt. */
   rebuild: { kind: 1, offsetBytes: 64 * 1024, lengthBytes: 4096 },
   /** Regions that may differ between members, in two copies that are written in turn. */
-  dirtyMapA: { kind: 2, offsetBytes: 72 * 1024, lengthBytes: 64 * 1024 },
-  dirtyMapB: { kind: 2, offsetBytes: 136 * 1024, lengthBytes: 64 * 1024 },
+  dirtyMapA: { kind: 2, offsetBytes: 72 * 1024, lengthBytes: 4096 },
+  dirtyMapB: { kind: 2, offsetBytes: 136 * 1024, lengthBytes: 4096 },
   /** Where the journal of the member begins, in two copies that are written in turn. */
   journalA: { kind: 3, offsetBytes: 208 * 1024, lengthBytes: 4096 },
   journalB: { kind: 3, offsetBytes: 216 * 1024, lengthBytes: 4096 },
@@ -24,7 +24,8 @@ export type RecordKind = keyof typeof RECORD_PLACES
 
 const SIGNATURE = 'BDEVKITR'
 const VERSION = 1
-const HEADER_BYTES = 48
+/** Length of what comes before the payload. */
+export const RECORD_HEADER_BYTES = 48
 const CRC_AT = 16
 
 /** What every record says. */
@@ -46,7 +47,7 @@ export function encodeRecord(kind: RecordKind, { raidUuid, seqNumber }: RecordBi
   view.setUint32(12, payload.length, true)
   bytes.set(uuidBytes(raidUuid), 24)
   view.setBigUint64(40, BigInt(seqNumber), true)
-  bytes.set(payload, HEADER_BYTES)
+  bytes.set(payload, RECORD_HEADER_BYTES)
   view.setUint32(CRC_AT, superblockCrc(bytes, CRC_AT), true)
   return bytes
 }
@@ -65,10 +66,10 @@ export function openRecord(kind: RecordKind, raidUuid: string, bytes: Uint8Array
   const view = new DataView(record.buffer, record.byteOffset, record.length)
   const payloadBytes = view.getUint32(12, true)
   const sound = view.getUint16(8, true) === VERSION && view.getUint16(10, true) === place.kind &&
-    payloadBytes <= place.lengthBytes - HEADER_BYTES && view.getUint32(CRC_AT, true) === superblockCrc(record, CRC_AT)
+    payloadBytes <= place.lengthBytes - RECORD_HEADER_BYTES && view.getUint32(CRC_AT, true) === superblockCrc(record, CRC_AT)
   if (!sound || uuidText(record, 24) !== raidUuid) return undefined
   const seqNumber = Number(view.getBigUint64(40, true))
-  return Number.isSafeInteger(seqNumber) ? { seqNumber, payload: record.slice(HEADER_BYTES, HEADER_BYTES + payloadBytes) } : undefined
+  return Number.isSafeInteger(seqNumber) ? { seqNumber, payload: record.slice(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + payloadBytes) } : undefined
 }
 
 /** How far a rebuild has come. */

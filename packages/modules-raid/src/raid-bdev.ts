@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BdevError, IoType } from '@bdevkit/module-sdk'
 import type { Bdev, BdevFnTable, BdevHost, IoDevice, JsonObject, RpcCall } from '@bdevkit/module-sdk'
+import type { DirtyMapKeeper } from './dirty-keeper.js'
+import type { DirtyMap } from './dirty-map.js'
 import { levelsByNumber, type RaidLevelEntry } from './levels/index.js'
 import type { Journal } from './journal/journal.js'
 import type { RaidLevel } from './levels/level.js'
@@ -8,11 +10,11 @@ import type { RaidChannel } from './raid-channel.js'
 import type { RaidIo } from './raid-io.js'
 import { destructRaid, failMembers } from './raid-leave.js'
 import { StripeLocks } from './parity/stripe-locks.js'
-import type { UnsyncedRegions } from './parity/unsynced.js'
 import { NO_METADATA, RaidMember, type MemberFormat } from './raid-member.js'
 import type { RaidModule } from './raid-module.js'
 import { Repairs } from './repairs.js'
 import type { Rebuild } from './rebuild.js'
+import type { Resync } from './resync.js'
 import type { Scrub, ScrubResult } from './scrub.js'
 import { NAME_BYTES, type Superblock } from './superblock.js'
 
@@ -83,16 +85,22 @@ export class RaidBdev {
   mdSizeBytes = 0
   device: IoDevice<RaidChannel> | null = null
   bdev: Bdev<RaidBdev> | null = null
+  /** Regions where copies may differ or parity not fit; `null`: nobody knows. */
+  dirtyMap: DirtyMap | null = null
+  /** What keeps it on disk. */
+  dirtyKeeper: DirtyMapKeeper | null = null
+  /** It was found with regions whose writes were interrupted, while every member was there: what is dirty may be torn. */
+  torn = false
+  /** A resync has failed, and waits for a change of membership. */
+  resyncFailed = false
   /** What goes on in the background. */
-  process: Rebuild | Scrub | null = null
+  process: Rebuild | Resync | Scrub | null = null
   /** What the last check or repair found. */
   lastScrub: ScrubResult | null = null
   /** RESETs under way. */
   resets = 0
   /** Stripes in use, of levels with parity. */
   readonly stripes = new StripeLocks()
-  /** Where parity may not fit; `null`: nobody knows where it does. */
-  dirtyMap: UnsyncedRegions | null = null
   /** What stripe writes go through first; `null` where the level has none, or the array no superblock. */
   journal: Journal | null = null
   /** Something was written that a missing member lacks. */
@@ -175,6 +183,18 @@ export class RaidBdev {
   /** Members of the data plane: see `failMembers`. */
   failMembers(slots: readonly number[]): Promise<boolean> {
     return Promise.race([failMembers(this, slots), this.ending])
+  }
+
+  /** Whether a write waits until the disks call its regions dirty. */
+  get tracksWrites(): boolean {
+    return this.dirtyKeeper !== null && this.journal?.always !== true
+  }
+
+  /** Members of the data plane: a write has failed, and may have reached some members. */
+  writeFailed(offsetBlocks: number, numBlocks: number): void {
+    if (this.dirtyMap === null) return
+    this.dirtyMap.unsync(offsetBlocks, numBlocks)
+    this.module.processEnded(this)
   }
 
   /** A member could not be read, and another one could: what it lacks is written to it. */

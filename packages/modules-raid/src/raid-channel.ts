@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
 import type { DescChannel, Thread } from '@bdevkit/module-sdk'
+import type { DirtyMap } from './dirty-map.js'
 import type { RaidBdev } from './raid-bdev.js'
 
 /** One thread's share of an array: the members' channels. */
@@ -15,6 +16,8 @@ export class RaidChannel {
   /** By slot: where the data begins on the member, in blocks. Shared by all channels. */
   readonly dataOffsets: readonly number[]
   readonly stripBlocks: number
+  /** Asked before each write; `null` where nobody keeps track. */
+  readonly dirtyMap: DirtyMap | null
   /** By slot: blocks that are being read on this channel. */
   readonly readingBlocks: number[] = []
   /** What the level keeps. */
@@ -26,6 +29,7 @@ export class RaidChannel {
     this.numMembers = raid.members.length
     this.dataOffsets = raid.dataOffsets
     this.stripBlocks = raid.stripSizeBlocks
+    this.dirtyMap = raid.tracksWrites ? raid.dirtyMap : null
     for (let slot = 0; slot < this.numMembers; slot++) {
       this.readLegs.push(null)
       this.writeLegs.push(null)

@@ -2,6 +2,7 @@
 // Members come: from `bdev_raid_create`, `bdev_raid_add_base_bdev`, or by their superblocks.
 import { BdevError, DifType } from '@bdevkit/module-sdk'
 import type { Bdev } from '@bdevkit/module-sdk'
+import { dropDirtyMap, openDirtyMap } from './dirty-load.js'
 import { admitToJournal, openJournal, startEpoch } from './journal/journal-life.js'
 import type { Journal } from './journal/journal.js'
 import type { RaidBdev } from './raid-bdev.js'
@@ -10,6 +11,7 @@ import { leave, memberEventsOf } from './raid-leave.js'
 import { formatOf, type RaidMember } from './raid-member.js'
 import { Rebuild } from './rebuild.js'
 import { loadProgress, saveProgress } from './record-io.js'
+import { startResync } from './resync.js'
 import { DATA_OFFSET_BYTES_MIN, EntryState, encodeSuperblock, type Superblock } from './superblock.js'
 import { entryOfSlot, loadSuperblock, writeSuperblock } from './superblock-io.js'
 
@@ -135,9 +137,13 @@ async function goOnline(raid: RaidBdev): Promise<void> {
     const journal = await openJournal(raid)
     raid.journal = journal?.journal ?? null
     for (const member of journal?.failed ?? []) loseMember(raid, member)
-    const saved = await saveSuperblock(raid, failed)
-    if (!saved || !raid.worksWith(({ configured, slot }) => configured && !failed.includes(slot))) throw new BdevError('EIO', `${raid.who}: the superblock could not be written to ${failed.length} base bdev(s); the log says why`)
-    if (raid.journal !== null) await beginJournal(raid, raid.journal)
+  }
+  await openDirtyMap(raid, layout.numBlocks)
+  try {
+    if (raid.superblock !== null) await recordStart(raid, failed)
+  } catch (thrown) {
+    dropDirtyMap(raid)
+    throw thrown
   }
   for (const member of raid.members) raid.dataOffsets[member.slot] = member.dataOffsetBlocks
   raid.device = host.registerIoDevice<RaidChannel>({
@@ -172,10 +178,19 @@ async function goOnline(raid: RaidBdev): Promise<void> {
     const { device } = raid
     raid.device = null
     await device.unregister()
+    dropDirtyMap(raid)
     throw thrown
   }
+  startResync(raid)
   if (failed.length > 0) void raid.failMembers(failed)
   void raid.module.spares.fill(raid)
+}
+
+/** The superblock says that it begins, and the journal, where it has one. */
+async function recordStart(raid: RaidBdev, failed: number[]): Promise<void> {
+  const saved = await saveSuperblock(raid, failed)
+  if (!saved || !raid.worksWith(({ configured, slot }) => configured && !failed.includes(slot))) throw new BdevError('EIO', `${raid.who}: the superblock could not be written to ${failed.length} base bdev(s); the log says why`)
+  if (raid.journal !== null) await beginJournal(raid, raid.journal)
 }
 
 /** The journal is empty, and the members say so; those that cannot are out of the array before it is written. */
@@ -241,15 +256,24 @@ function checkSuperblock(raid: RaidBdev, superblock: Superblock, numBlocks: numb
 }
 
 /**
- * Writes the superblock, one number on, to every member that takes part. Answers whether a member whose data is good has it.
- * One that refuses it is added to `failed`, and leaves the array where that is online and can do without.
+ * Writes the superblock, one number on, to every member that takes part; the dirty map for that number first. Answers whether a
+ * member whose data is good has it. One that refuses it is added to `failed`, and leaves the array where that is online and can do without.
  */
-export async function saveSuperblock(raid: RaidBdev, failed: number[] = []): Promise<boolean> {
+export function saveSuperblock(raid: RaidBdev, failed: number[] = []): Promise<boolean> {
   const superblock = raid.superblock!
   superblock.seqNumber++
   const bytes = encodeSuperblock(superblock)
+  if (raid.dirtyKeeper === null) return putSuperblock(raid, bytes, failed)
+  return raid.dirtyKeeper.rebind(superblock.seqNumber, refused => {
+    failed.push(...refused)
+    return putSuperblock(raid, bytes, failed)
+  })
+}
+
+async function putSuperblock(raid: RaidBdev, bytes: Uint8Array, failed: number[]): Promise<boolean> {
   let saved = false
-  await Promise.all(raid.members.filter(member => member.configured && member.leaving === null).map(async member => {
+  const members = raid.members.filter(({ configured, leaving, slot }) => configured && leaving === null && !failed.includes(slot))
+  await Promise.all(members.map(async member => {
     try {
       await writeSuperblock(member.leg!, bytes)
       saved ||= !member.target
@@ -266,11 +290,14 @@ export async function saveSuperblock(raid: RaidBdev, failed: number[] = []): Pro
 async function startRebuild(raid: RaidBdev, member: RaidMember): Promise<void> {
   const { host } = raid
   let rebuild: Rebuild
+  // Nothing gets clean before it is known where the rebuild goes on.
+  raid.dirtyMap?.beginRedo(raid.bdev!.numBlocks)
   raid.dataOffsets[member.slot] = member.dataOffsetBlocks
   member.target = true
   try {
     if (raid.journal !== null) await admitToJournal(raid.journal, member)
   } catch (thrown) {
+    raid.dirtyMap?.endRedo()
     member.release(true)
     throw thrown
   }
@@ -284,11 +311,13 @@ async function startRebuild(raid: RaidBdev, member: RaidMember): Promise<void> {
     })
     // From here on it misses nothing.
     const offsetBlocks = await loadProgress(raid, member)
+    raid.dirtyMap?.beginRedo(offsetBlocks)
     await nameTarget(raid, member)
     if (offsetBlocks > 0) await saveProgress(raid, member, offsetBlocks)
     rebuild = new Rebuild(raid, member, offsetBlocks)
   } catch (thrown) {
     host.log.error(`${raid.who}: the rebuild onto bdev "${member.name}" does not start: ${(thrown as Error).message}`)
+    raid.dirtyMap?.endRedo()
     await leave(raid, member, EntryState.Missing)
     return
   }

@@ -39,13 +39,19 @@ const range: MemberRange = { offsetBlocks: 0, numBlocks: 0 }
 export function submitRaid(level: RaidLevel, ch: RaidChannel, io: BdevIo<RaidIo>): void {
   switch (io.type) {
     case IoType.Read:
-    case IoType.Write:
       io.ctx.ch = ch
       level.submitRw(ch, io)
       break
+    case IoType.Write:
+      io.ctx.ch = ch
+      if (ch.dirtyMap === null || ch.dirtyMap.admits(io)) level.submitRw(ch, io)
+      break
     case IoType.Unmap:
-    case IoType.Flush:
     case IoType.WriteZeroes:
+      io.ctx.ch = ch
+      if (ch.dirtyMap === null || ch.dirtyMap.admits(io)) startAll(ch, io, sendRanges)
+      break
+    case IoType.Flush:
       startAll(ch, io, sendRanges)
       break
     case IoType.Reset:
@@ -55,6 +61,12 @@ export function submitRaid(level: RaidLevel, ch: RaidChannel, io: BdevIo<RaidIo>
     default:
       io.complete(IoStatus.Failed)
   }
+}
+
+/** A write that the dirty map has kept may go on. */
+export function resumeWrite(io: BdevIo<RaidIo>): void {
+  const { ch } = io.ctx
+  submitRaid(ch.raid.level, ch, io)
 }
 
 /** Begins something that goes to several members: `send` is called now, and again when it had to wait. */
@@ -143,7 +155,7 @@ function settleFailures(io: BdevIo<RaidIo>, failed: readonly number[]): void {
   const { raid } = own.ch
   own.failed = null
   if (!raid.level.redundant || own.good === 0 || own.cut) {
-    io.complete(own.status)
+    completeFailed(io)
     return
   }
   failMembersOf(raid, failed, io)
@@ -158,7 +170,9 @@ function completeWithout(io: BdevIo<RaidIo>): void {
   io.complete(io.ctx.ch.broken ? IoStatus.Failed : IoStatus.Success)
 }
 
+/** Some members may have what others have not. */
 function completeFailed(io: BdevIo<RaidIo>): void {
+  if (io.type !== IoType.Flush) io.ctx.ch.raid.writeFailed(io.offsetBlocks, io.numBlocks)
   io.complete(io.ctx.status)
 }
 

@@ -5,6 +5,7 @@ import type { BdevDesc, BdevEvent, DescChannel } from '@bdevkit/module-sdk'
 import { beforeDegraded } from './journal/degrading.js'
 import { closeJournal, leaveJournal } from './journal/journal-life.js'
 import type { RaidBdev } from './raid-bdev.js'
+import { dropDirtyMap, resizeDirtyMap } from './dirty-load.js'
 import { saveSuperblock } from './raid-configure.js'
 import { memberEvents, type RaidMember } from './raid-member.js'
 import { EntryState } from './superblock.js'
@@ -47,6 +48,7 @@ function beginLeave(raid: RaidBdev, member: RaidMember, state: number): Promise<
     return false
   })
   member.leaving = left
+  raid.dirtyKeeper?.memberLeaves(member)
   return left
 }
 
@@ -55,8 +57,9 @@ function beginLeave(raid: RaidBdev, member: RaidMember, state: number): Promise<
  * the second step has ended, no write that it failed is answered: after a crash it must not pass for good. To be called in turn.
  */
 export async function leave(raid: RaidBdev, member: RaidMember, state: number): Promise<boolean> {
-  const { slot } = member
+  const { slot, target } = member
   if (!member.configured || raid.device === null) return true
+  raid.resyncFailed = false
   // It is not waited for: its window may wait for a write that waits for this.
   // What compares members begins anew without it, and another one's rebuild goes on.
   if (raid.rebuild === null || raid.rebuild.target === member) raid.process?.stop()
@@ -66,9 +69,11 @@ export async function leave(raid: RaidBdev, member: RaidMember, state: number): 
   const { desc, leg } = member
   member.configured = false
   member.target = false
+  raid.dirtyKeeper?.memberLeaves(member)
   raid.numOperational--
   if (raid.journal !== null) await beforeDegraded(raid.journal)
   let recorded = true
+  if (!target && raid.level.scrubsWhole === true) forgetDirty(raid)
   const entry = raid.superblock?.entries.find(one => one.slot === slot)
   if (entry !== undefined) {
     // Also where it was a target, and so not counted: what is on it of its rebuild counts no more.
@@ -82,6 +87,13 @@ export async function leave(raid: RaidBdev, member: RaidMember, state: number): 
   raid.module.notice(raid, `is degraded: base bdev "${desc!.bdev.name}" left slot ${slot}; ${raid.numDiscovered} of ${raid.members.length} are left`)
   void raid.module.spares.fill(raid)
   return recorded
+}
+
+/** With a member missing, data stands for what is on it: there is nothing left that parity could be made to fit to. */
+function forgetDirty({ dirtyMap, host, who }: RaidBdev): void {
+  if (dirtyMap === null) return
+  if (dirtyMap.numUnsynced > 0) host.log.error(`${who}: ${dirtyMap.numUnsynced} of its ${dirtyMap.numRegions} regions had not been resynced: blocks of the missing member that are in them may read wrong`)
+  dirtyMap.cleanAll()
 }
 
 /** Empties the slot, without a thought for the bdev that was in it. */
@@ -166,6 +178,8 @@ export async function destructRaid(raid: RaidBdev): Promise<void> {
   await raid.process?.stopped()
   await raid.repairs.stopped()
   if (raid.journal !== null) await closeJournal(raid.journal)
+  await raid.dirtyKeeper?.close()
+  dropDirtyMap(raid)
   await raid.device?.unregister()
   raid.device = null
   raid.bdev = null
@@ -227,7 +241,9 @@ async function resizeRaid(raid: RaidBdev, member: RaidMember): Promise<void> {
   const before = raid.bdev.numBlocks
   if (numBlocks === before || numBlocks === 0) return
   try {
+    if (numBlocks > before) await resizeDirtyMap(raid, numBlocks)
     raid.host.notifyBlockcntChange(raid.bdev, numBlocks)
+    if (numBlocks < before) await resizeDirtyMap(raid, numBlocks)
   } catch (thrown) {
     raid.host.log.error(`${raid.who}: it cannot change from ${before} to ${numBlocks} blocks: ${(thrown as Error).message}`)
     return

@@ -8,8 +8,12 @@ import { configureMember } from './raid-configure.js'
 import { offerFormer } from './raid-examine.js'
 import { deleteRaid, removeMember } from './raid-leave.js'
 import type { RaidMember } from './raid-member.js'
+import { startResync } from './resync.js'
 import type { RaidCreateParams, RaidOptions } from './rpc.js'
 import { Spares } from './spares.js'
+
+/** Default of `dirty_region_size_kb`: large enough that few writes of a stream meet a clean region, small enough to resync at once. */
+const DIRTY_REGION_SIZE_KB = 16_384
 
 /** The arrays of one host. */
 export class RaidModule {
@@ -17,7 +21,7 @@ export class RaidModule {
   /** In the order in which they were made. */
   readonly raids: RaidBdev[] = []
   readonly spares: Spares
-  options: RaidOptions = { process_window_size_kb: 1024, process_max_bandwidth_mb_sec: 0 }
+  options: RaidOptions = { process_window_size_kb: 1024, process_max_bandwidth_mb_sec: 0, dirty_region_size_kb: DIRTY_REGION_SIZE_KB }
   /** The host shuts down. */
   finishing = false
   #chain: Promise<unknown> = Promise.resolve()
@@ -46,9 +50,16 @@ export class RaidModule {
     if (at >= 0) this.raids.splice(at, 1)
   }
 
+  /** A resync may have waited for the end of another process. */
+  processEnded(raid: RaidBdev): void {
+    startResync(raid)
+  }
+
   /** A rebuild has ended: another member may wait for one. What has failed is not tried again by itself. */
   rebuildEnded(raid: RaidBdev, whole: boolean): void {
+    raid.resyncFailed = false
     if (whole && raid.journal !== null) void afterDegraded(raid.journal)
+    this.processEnded(raid)
     void this.spares.fill(raid).then(() => (whole ? offerFormer(this, raid) : undefined))
   }
 
@@ -151,7 +162,10 @@ export class RaidModule {
 
   configJson(): readonly RpcCall[] {
     const { options } = this
-    return [{ method: 'bdev_raid_set_options', params: { ...options } }, ...this.spares.calls()]
+    // SPDK takes the configuration, too, as long as it has nothing that only we know.
+    const { dirty_region_size_kb: regionSizeKb, ...known } = options
+    const params = regionSizeKb === DIRTY_REGION_SIZE_KB ? known : options
+    return [{ method: 'bdev_raid_set_options', params: { ...params } }, ...this.spares.calls()]
   }
 }
 

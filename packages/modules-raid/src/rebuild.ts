@@ -6,6 +6,7 @@ import { leave } from './raid-leave.js'
 import type { RaidMember } from './raid-member.js'
 import { RaidProcess, type Window } from './raid-process.js'
 import { saveProgress } from './record-io.js'
+import { RegionWalk } from './region-walk.js'
 import { EntryState } from './superblock.js'
 import { makeAnew, RebuildJob } from './window-job.js'
 
@@ -14,6 +15,9 @@ export class Rebuild extends RaidProcess {
   readonly type = 'rebuild'
   readonly target: RaidMember
   readonly #job: RebuildJob
+  /** What was dirty below the place where a restart stopped it: first of all it is done again. */
+  readonly #redo: RegionWalk | null
+  #redoing = false
   /** Of the target, which may leave before the end. */
   readonly #name: string | null
 
@@ -22,6 +26,7 @@ export class Rebuild extends RaidProcess {
     this.target = target
     this.#job = new RebuildJob(raid, target)
     this.#name = target.name
+    this.#redo = raid.dirtyMap === null ? null : new RegionWalk(raid, raid.dirtyMap, 'redo')
   }
 
   protected details(): JsonObject {
@@ -39,6 +44,9 @@ export class Rebuild extends RaidProcess {
   }
 
   protected next(maxBlocks: number): Window | null {
+    const again = this.#redo?.next(maxBlocks) ?? null
+    this.#redoing = again !== null
+    if (again !== null) return again
     const { offsetBlocks } = this
     const left = this.raid.bdev!.numBlocks - offsetBlocks
     return left <= 0 ? null : { offsetBlocks, numBlocks: Math.min(maxBlocks, left) }
@@ -46,6 +54,11 @@ export class Rebuild extends RaidProcess {
 
   protected carryOut({ offsetBlocks, numBlocks }: Window): Promise<void> {
     return makeAnew(this.#job, offsetBlocks, numBlocks)
+  }
+
+  protected override done(window: Window): void {
+    if (this.#redoing) this.#redo!.done(window)
+    else super.done(window)
   }
 
   /** After a restart it goes on there. */
@@ -74,6 +87,7 @@ export class Rebuild extends RaidProcess {
     } else {
       const why = failure === undefined ? 'it was stopped' : (failure as Error).message
       raid.host.log.error(`${raid.who}: the rebuild of ${where} ended at block ${this.offsetBlocks}: ${why}`)
+      raid.dirtyMap?.endRedo()
       if (stays()) await leave(raid, target, EntryState.Missing)
     }
     raid.module.rebuildEnded(raid, whole)

@@ -12,18 +12,30 @@ export function blocksOf(leg: DescChannel, kind: RecordKind): { offsetBlocks: nu
   return { offsetBlocks: Math.ceil(offsetBytes / blockSizeBytes), numBlocks: Math.ceil(lengthBytes / blockSizeBytes) }
 }
 
+/** Writes a record, and makes it last. @throws BdevError EIO. */
+export async function writeRecord(leg: DescChannel, kind: RecordKind, record: Uint8Array): Promise<void> {
+  const at = blocksOf(leg, kind)
+  const buf = new Uint8Array(at.numBlocks * leg.bdev.blockSizeBytes)
+  buf.set(record)
+  await writeBase(leg, buf, 0, at.offsetBlocks, at.numBlocks)
+  await flushBase(leg)
+}
+
+/** Reads where a record may be. @throws BdevError EIO. */
+export async function readRecord(leg: DescChannel, kind: RecordKind): Promise<Uint8Array> {
+  const at = blocksOf(leg, kind)
+  const buf = new Uint8Array(at.numBlocks * leg.bdev.blockSizeBytes)
+  await readBase(leg, buf, 0, at.offsetBlocks, at.numBlocks)
+  return buf
+}
+
 /** Writes down how far a rebuild has come; what it says is on the disk before. @throws BdevError EIO. */
 export async function saveProgress(raid: RaidBdev, target: RaidMember, offsetBlocks: number): Promise<void> {
   const { leg, uuid } = target
   if (raid.superblock === null || leg === null || uuid === null) return
   await flushBase(leg)
   const binding = { raidUuid: raid.uuid, seqNumber: raid.superblock.seqNumber }
-  const record = encodeRecord('rebuild', binding, encodeProgress({ targetUuid: uuid, offsetBlocks }))
-  const at = blocksOf(leg, 'rebuild')
-  const buf = new Uint8Array(at.numBlocks * leg.bdev.blockSizeBytes)
-  buf.set(record)
-  await writeBase(leg, buf, 0, at.offsetBlocks, at.numBlocks)
-  await flushBase(leg)
+  await writeRecord(leg, 'rebuild', encodeRecord('rebuild', binding, encodeProgress({ targetUuid: uuid, offsetBlocks })))
 }
 
 /**
@@ -33,9 +45,7 @@ export async function saveProgress(raid: RaidBdev, target: RaidMember, offsetBlo
 export async function loadProgress(raid: RaidBdev, target: RaidMember): Promise<number> {
   const { leg, uuid } = target
   if (raid.superblock === null || leg === null || raid.missedWrites || raid.assembledSeq === null) return 0
-  const at = blocksOf(leg, 'rebuild')
-  const buf = new Uint8Array(at.numBlocks * leg.bdev.blockSizeBytes)
-  await readBase(leg, buf, 0, at.offsetBlocks, at.numBlocks)
+  const buf = await readRecord(leg, 'rebuild')
   const progress = decodeProgress(decodeRecord('rebuild', { raidUuid: raid.uuid, seqNumber: raid.assembledSeq }, buf))
   if (progress === undefined || progress.targetUuid !== uuid || progress.offsetBlocks > raid.bdev!.numBlocks) return 0
   return Math.min(progress.offsetBlocks, raid.replayedFromBlocks)

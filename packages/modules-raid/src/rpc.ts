@@ -22,6 +22,7 @@ export interface RaidCreateParams {
 export interface RaidOptions {
   process_window_size_kb: number
   process_max_bandwidth_mb_sec: number
+  dirty_region_size_kb: number
 }
 
 const object = (required: string[], properties: object) => ({ type: 'object', additionalProperties: false, required, properties })
@@ -96,6 +97,7 @@ export const rpc = {
     params: object([], {
       process_window_size_kb: uint32('Size of the window that a rebuild or scrub locks, in KiB, above 0; at first 1024'),
       process_max_bandwidth_mb_sec: uint32('Bandwidth of a rebuild or scrub in MiB/s, 0 = any; at first 0'),
+      dirty_region_size_kb: uint32('Region of the dirty map of arrays that are created from now on, in KiB, above 0 and larger where they need it; at first 16384 (not in SPDK)'),
     }),
   }),
   bdev_raid_start_process: method<{ name: string; type: 'check' | 'repair' }, boolean>({
@@ -172,6 +174,7 @@ export function raidHandlers(module: RaidModule): RpcHandlers<typeof rpc> {
     bdev_raid_set_options(params = {}) {
       const options = { ...module.options, ...params }
       if (options.process_window_size_kb === 0) throw new BdevError('EINVAL', 'process_window_size_kb must be above 0')
+      if (options.dirty_region_size_kb === 0) throw new BdevError('EINVAL', 'dirty_region_size_kb must be above 0')
       module.options = options
       return true
     },
@@ -193,7 +196,7 @@ function processOf(module: RaidModule, name: string) {
 /** Answers when its last window is done. */
 async function stopScrub(module: RaidModule, name: string): Promise<true> {
   const process = processOf(module, name)
-  if (process.type === 'rebuild') fail('EBUSY', `${process.raid.who}: a rebuild cannot be stopped; pause it, or remove its target`)
+  if (process.type === 'rebuild' || process.type === 'resync') fail('EBUSY', `${process.raid.who}: a ${process.type} cannot be stopped; pause it`)
   await process.stopped()
   // What it found is written down in turn.
   await process.raid.inTurn(() => Promise.resolve())

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { BdevError } from '@bdevkit/module-sdk'
-import type { JsonObject } from '@bdevkit/module-sdk'
+import { Comparison } from './comparison.js'
 import type { RaidBdev } from './raid-bdev.js'
-import { RaidProcess, type Window } from './raid-process.js'
-import { ScrubJob } from './scrub-job.js'
+import type { Window } from './raid-process.js'
 
 /** What a scrub has found. */
 export interface ScrubResult {
@@ -17,23 +16,16 @@ export interface ScrubResult {
 }
 
 /** What should agree is compared, and made to agree unless the type is `check`. */
-export class Scrub extends RaidProcess {
+export class Scrub extends Comparison {
   readonly type: 'check' | 'repair'
-  readonly #job: ScrubJob
-  #mismatches = 0
 
   constructor(raid: RaidBdev, type: 'check' | 'repair') {
-    super(raid, 0)
+    super(raid, true)
     this.type = type
-    this.#job = new ScrubJob(raid, true)
   }
 
-  protected details(): JsonObject {
-    return { mismatches: this.#mismatches, read_errors: this.#job.readErrors }
-  }
-
-  protected get title(): string {
-    return this.type
+  protected get repairs(): boolean {
+    return this.type === 'repair'
   }
 
   protected begin(): void {
@@ -46,38 +38,17 @@ export class Scrub extends RaidProcess {
     return left <= 0 ? null : { offsetBlocks, numBlocks: Math.min(maxBlocks, left) }
   }
 
-  /** With no other I/O to the window meanwhile. */
-  protected async carryOut({ offsetBlocks, numBlocks }: Window): Promise<void> {
-    const { raid } = this
-    await raid.host.quiesceRange(raid.bdev!, offsetBlocks, numBlocks)
-    try {
-      this.#mismatches += await raid.level.scrubWindow!(this.#job, offsetBlocks, numBlocks, this.type === 'repair')
-    } finally {
-      this.#job.windowDone()
-      await raid.host.unquiesceRange(raid.bdev!, offsetBlocks, numBlocks)
-    }
-  }
-
-  protected free(): void {
-    this.#job.free()
-  }
-
   protected conclude(failure: unknown): Promise<void> {
-    const { raid, type } = this
+    const { raid, type, mismatches } = this
+    const { readErrors } = this.job
     const complete = failure === undefined && !this.stopping
-    // A rebuild may have taken its place.
-    if (raid.process === this) raid.process = null
-    raid.lastScrub = { type, mismatches: this.#mismatches, read_errors: this.#job.readErrors, complete }
-    const found = `${this.#mismatches} blocks that do not agree and ${this.#job.readErrors} that could not be read`
-    const mended = type === 'check' ? 'found' : 'found and mended'
-    if (complete) raid.module.notice(raid, `${type} has ended: it ${mended} ${found}${this.#remains()}`)
-    else if (failure === undefined) raid.module.notice(raid, `${type} was stopped at block ${this.offsetBlocks}: until there it ${mended} ${found}${this.#remains()}`)
+    raid.lastScrub = { type, mismatches, read_errors: readErrors, complete }
+    if (complete) raid.module.notice(raid, `${type} has ended: it ${this.found}`)
+    else if (failure === undefined) raid.module.notice(raid, `${type} was stopped at block ${this.offsetBlocks}: until there it ${this.found}`)
     else raid.host.log.error(`${raid.who}: its ${type} ended at block ${this.offsetBlocks}: ${(failure as Error).message}`)
+    if (complete && this.repairs && this.job.lost === 0) raid.dirtyMap?.doneAll()
+    this.ended()
     return Promise.resolve()
-  }
-
-  #remains(): string {
-    return this.#job.lost === 0 ? '' : `; nothing can stand in for ${this.#job.lost} of these`
   }
 }
 

@@ -1,18 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Sequence, type ModelLevel } from './model.js'
+import { otherCopy } from '../src/levels/near2.js'
+import { BLOCK_BYTES, Sequence, type ModelLevel } from './model.js'
 import { Rig } from './support.js'
 
 const atMost = (missing: number) => (there: readonly boolean[]) => there.filter(one => !one).length <= missing
 const pairs = (there: readonly boolean[]): boolean => (there[0]! || there[1]!) && (there[2]! || there[3]!)
 
+const blockOf = (bytes: Uint8Array, block: number): Uint8Array => bytes.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES)
+const blocksOf = (bytes: Uint8Array): number[] => Array.from({ length: bytes.length / BLOCK_BYTES }, (_, block) => block)
+
+/** Copies of every block on every member. */
+const copies = (data: readonly Uint8Array[]): string | undefined => {
+  const block = blocksOf(data[0]!).find(one => data.some(bytes => Buffer.compare(blockOf(bytes, one), blockOf(data[0]!, one)) !== 0))
+  return block === undefined ? undefined : `block ${block} differs between members`
+}
+
+/** Strips of `stripBlocks`, two copies of each; the last one may be left over. */
+const strips = (stripBlocks: number) => (data: readonly Uint8Array[]): string | undefined => {
+  const rows = Math.floor(data[0]!.length / BLOCK_BYTES / stripBlocks)
+  for (let position = 0; position < rows * data.length - 1; position += 2) {
+    const place = { slot: position % data.length, row: Math.floor(position / data.length) }
+    const other = otherCopy(place, data.length)
+    const [one, two] = [place, other].map(({ slot, row }) => data[slot]!.subarray(row * stripBlocks * BLOCK_BYTES, (row + 1) * stripBlocks * BLOCK_BYTES))
+    if (Buffer.compare(one!, two!) !== 0) return `strip ${position / 2} differs between slots ${place.slot} and ${other.slot}`
+  }
+  return undefined
+}
+
+/** The xor of all members is zero. */
+const parity = (data: readonly Uint8Array[]): string | undefined => {
+  const words = data.map(bytes => new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4))
+  const at = words[0]!.findIndex((_, i) => words.reduce((sum, one) => sum ^ one[i]!, 0) !== 0)
+  return at < 0 ? undefined : `parity does not fit in row ${Math.floor((at * 4) / BLOCK_BYTES)}`
+}
+
 /** The levels under the model: a new level is one more line. */
 export const modelLevels: readonly ModelLevel[] = [
-  { level: 'raid1', numMembers: 2, worksWith: atMost(1), params: {}, writeUnitBlocks: 1, writeHole: false },
-  { level: 'raid1', numMembers: 3, worksWith: atMost(2), params: {}, writeUnitBlocks: 1, writeHole: false },
-  { level: 'raid10', numMembers: 4, worksWith: pairs, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
-  { level: 'raid10', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },
-  { level: 'raid5', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false, stripeBlocks: 4 },
-  { level: 'raid5f', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 3, writeHole: true },
+  { level: 'raid1', numMembers: 2, worksWith: atMost(1), params: {}, writeUnitBlocks: 1, writeHole: false, disagreement: copies },
+  { level: 'raid1', numMembers: 3, worksWith: atMost(2), params: {}, writeUnitBlocks: 1, writeHole: false, disagreement: copies },
+  { level: 'raid10', numMembers: 4, worksWith: pairs, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false, disagreement: strips(2) },
+  { level: 'raid10', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false, disagreement: strips(1) },
+  { level: 'raid5', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false, stripeBlocks: 4, disagreement: parity },
+  { level: 'raid5f', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 3, writeHole: true, crashTakesRedundancy: true, disagreement: parity },
   { level: 'raid0', numMembers: 3, worksWith: atMost(0), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
   { level: 'concat', numMembers: 2, worksWith: atMost(0), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },
 ]
@@ -33,8 +62,8 @@ export async function runSequences(level: ModelLevel, count: number, limitMs: nu
   for (; done < (only === undefined ? count : 1) && performance.now() < endMs; done++) {
     if (rig === undefined) {
       rig = await Rig.start()
-      // So that a rebuild takes several windows.
-      await rig.rpc('bdev_raid_set_options', { process_window_size_kb: 16 })
+      // So that a rebuild takes several windows, and an array has several regions.
+      await rig.rpc('bdev_raid_set_options', { process_window_size_kb: 16, dirty_region_size_kb: 16 })
     }
     const sequence = new Sequence(rig, level, first + done)
     try {

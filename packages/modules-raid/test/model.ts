@@ -21,9 +21,13 @@ export interface ModelLevel {
   readonly writeHole: boolean
   /** Blocks of a stripe, where an interrupted write endangers all of them. */
   readonly stripeBlocks?: number
+  /** Whether what a crash may have torn takes the redundancy of its regions, until they are resynced. */
+  readonly crashTakesRedundancy?: boolean
+  /** What does not agree on the members' data, of blocks of `BLOCK_BYTES`; `undefined` where all does. Levels without redundancy have none. */
+  readonly disagreement?: (data: readonly Uint8Array[]) => string | undefined
 }
 
-const BLOCK_BYTES = 4096
+export const BLOCK_BYTES = 4096
 /** Blocks before the data of a member with a superblock. */
 const DATA_OFFSET = 256
 const DATA_BLOCKS = 24
@@ -48,6 +52,8 @@ class Block {
   busy = 0
   /** A write of it was interrupted. */
   torn = false
+  /** What it was read as, of several that it may be: that does not change as long as no member leaves and nobody writes it. */
+  seen: number | undefined
 }
 
 interface Flight {
@@ -72,6 +78,8 @@ export class Sequence {
   #held: BdevIo[] = []
   #flights = new Set<Flight>()
   #version = 0
+  /** A resync may not have ended since power went. */
+  #doubtful = false
   #desc: BdevDesc | null = null
   #channel: DescChannel | null = null
   /** Something that the sequence has found wrong, from a callback. */
@@ -103,6 +111,7 @@ export class Sequence {
       await this.#step()
       if (this.#wrong !== undefined) throw new Error(this.#wrong)
     }
+    await this.#whenWhole()
     await this.#drain()
     await this.#readAll()
     await this.#takeDown()
@@ -119,6 +128,9 @@ export class Sequence {
     else if (dice < 83) await this.#crash()
     else if (dice < 85) this.#badBlock()
     else if (dice < 89) await this.#pauseOrResume()
+    else if (dice < 91) this.#timePasses()
+    else if (dice < 93) await this.#whenWhole()
+    else if (dice < 94) await this.#scrub()
     await this.#pump(this.#random(4))
   }
 
@@ -198,6 +210,7 @@ export class Sequence {
       block.legal.add(version)
       block.afterCrash.add(version)
       block.torn = true
+      block.seen = undefined
     }
     this.#story.push(`write ${first}+${count} v${version}`)
     this.#sent(flight, this.#channel.writeBlocks(flight.buf, 0, first, count, onDone, flight))
@@ -265,6 +278,13 @@ export class Sequence {
     const version = versionOf(buf, index, at)
     if (version === undefined) this.#wrong ??= `block ${at} reads garbage, may be ${[...block.legal].join(', ')}`
     else if (!block.legal.has(version)) this.#wrong ??= `block ${at} reads version ${version}, may be ${[...block.legal].join(', ')}`
+    else if (block.seen !== undefined && block.seen !== version) this.#wrong ??= `block ${at} reads version ${version}, and read ${block.seen} before`
+    else if (this.#level.disagreement !== undefined) block.seen = version
+  }
+
+  /** A member leaves, or reads from another one are answered instead: blocks that may be one or the other may be the other now. */
+  #forgetSeen(): void {
+    for (const block of this.#blocks) block.seen = undefined
   }
 
   // ---- what happens to members
@@ -275,6 +295,7 @@ export class Sequence {
     const disk = working[this.#random(working.length)]
     if (disk === undefined || !this.#mayGo(disk)) return
     this.#story.push(`${disk.name} fails`)
+    this.#forgetSeen()
     const reads = this.#random(2) === 0
     disk.fails = io => (io.type === IoType.Write || io.type === IoType.Flush || reads ? IoStatus.Failed : undefined)
     const dice = this.#random(4)
@@ -288,6 +309,8 @@ export class Sequence {
   #mayGo(disk: Disk): boolean {
     const info = this.#rig.raidInfo(this.#name)
     if (info === undefined || info.state !== 'online') return false
+    if (this.#doubtful && info.process !== undefined) return false
+    this.#doubtful = false
     const good = new Set(this.#disks.filter(one => one !== disk && one.fails === null && one.name !== info.process?.target).map(({ name }) => name))
     return this.#level.worksWith(info.base_bdevs_list.map(({ name, is_configured }) => is_configured && good.has(name ?? '')))
   }
@@ -297,6 +320,7 @@ export class Sequence {
     const disk = present[this.#random(present.length)]
     if (disk === undefined || (disk.fails === null && !this.#mayGo(disk))) return
     this.#story.push(`${disk.name} is pulled`)
+    this.#forgetSeen()
     await this.#whilePumping(this.#rig.unplug(disk))
   }
 
@@ -323,11 +347,53 @@ export class Sequence {
     }
   }
 
+  /** Every member is there, and good. */
+  #isWhole(): boolean {
+    const info = this.#rig.raidInfo(this.#name)
+    return info?.state === 'online' && info.num_base_bdevs_discovered === this.#level.numMembers && info.process?.target === undefined &&
+      this.#disks.every(({ fails, name }) => fails === null && info.base_bdevs_list.some(one => one.name === name))
+  }
+
+  /** Where every member is there, and nothing is under way any more: what should agree does. */
+  async #whenWhole(): Promise<void> {
+    if (this.#level.disagreement === undefined || !this.#isWhole()) return
+    await this.#drain()
+    for (let turn = 0; ; turn++) {
+      const process = this.#rig.raidInfo(this.#name)?.process
+      if (process === undefined) break
+      if (turn > 5000) throw new Error(`a process never ends: ${JSON.stringify(process)}\n${this.#rig.log.slice(-20).join('\n')}`)
+      if (process.paused === true) await this.#rig.rpc('bdev_raid_resume_process', { name: this.#name })
+      await this.#pump(0)
+    }
+    if (!this.#isWhole()) return
+    const by = (name: string | null): Uint8Array => this.#disks.find(disk => disk.name === name)!.bytes.subarray(DATA_OFFSET * BLOCK_BYTES)
+    const wrong = this.#level.disagreement(this.#rig.raidInfo(this.#name)!.base_bdevs_list.map(({ name }) => by(name)))
+    if (wrong !== undefined) throw new Error(`every member is there and resynced, but ${wrong}`)
+    this.#story.push('all agrees')
+  }
+
+  /** Regions that are not written any more get clean. */
+  #timePasses(): void {
+    this.#story.push('time passes')
+    this.#rig.clock.move(5_001)
+  }
+
+  async #scrub(): Promise<void> {
+    if (this.#level.disagreement === undefined || this.#channel === null) return
+    const type = this.#random(2) === 0 ? 'check' : 'repair'
+    try {
+      await this.#whilePumping(this.#rig.rpc('bdev_raid_start_process', { name: this.#name, type }))
+      this.#story.push(type)
+    } catch (thrown) {
+      if (!['EBUSY', 'EINVAL', 'ENODEV'].includes((thrown as { code?: string }).code ?? '')) throw thrown
+    }
+  }
+
   async #pauseOrResume(): Promise<void> {
     const process = this.#rig.raidInfo(this.#name)?.process
     if (process === undefined) return
     const what = process.paused === true && this.#random(2) === 0 ? 'resume' : 'pause'
-    this.#story.push(`${what} the rebuild of ${process.target} at ${process.progress.blocks}`)
+    this.#story.push(`${what} the ${process.type} at ${process.progress.blocks}`)
     await this.#rig.rpc(`bdev_raid_${what}_process`, { name: this.#name })
   }
 
@@ -348,6 +414,7 @@ export class Sequence {
     if (this.#disks.some(({ fails }) => fails !== null) || !this.#mayGo(disk)) return
     const bad = DATA_OFFSET + this.#random(DATA_BLOCKS)
     this.#story.push(`${disk.name} cannot read block ${bad}`)
+    this.#forgetSeen()
     disk.fails = io => {
       if (io.type !== IoType.Read && io.type !== IoType.Write) return undefined
       if (bad < io.offsetBlocks || bad >= io.offsetBlocks + io.numBlocks) return undefined
@@ -360,6 +427,7 @@ export class Sequence {
   /** Power goes; what was not flushed is kept in part, by block and member. Then everything is found again. */
   async #crash(): Promise<void> {
     this.#story.push('power goes')
+    this.#forgetSeen()
     this.#flights.clear()
     const disks = this.#disks.map(disk => {
       const same = this.#newDisk(disk.name, disk.uuid)
@@ -368,6 +436,7 @@ export class Sequence {
       same.unflushed.push(...disk.unflushed)
       return same
     })
+    const members = this.#rig.raidInfo(this.#name)?.base_bdevs_list.map(({ name }) => name) ?? []
     const wasThere = this.#disks.map(({ name }) => this.#rig.own.bdevByName(name) !== undefined)
     for (const io of this.#held.splice(0)) {
       const at = this.#disks.indexOf(io.bdev.ctx as Disk)
@@ -381,8 +450,10 @@ export class Sequence {
     await this.#takeDown()
     for (const disk of disks) {
       disk.crash(() => this.#random(2) === 0)
-      if (this.#random(2) === 0) disk.fails = null
+      const needed = this.#level.crashTakesRedundancy === true && members.includes(disk.name)
+      if (this.#random(2) === 0 || needed) disk.fails = null
     }
+    this.#doubtful = this.#level.crashTakesRedundancy === true
     const stripe = this.#level.stripeBlocks ?? 1
     const unsure = this.#blocks.map(block => block.torn || block.afterCrash.size > 1)
     for (const [at, block] of this.#blocks.entries()) {

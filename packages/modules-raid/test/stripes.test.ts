@@ -2,6 +2,7 @@
 // What the levels with parity do with parts of stripes: what they read, what they write, and with whom missing.
 import { IoStatus, IoType, type BdevIo } from '@bdevkit/module-sdk'
 import { describe, expect, it } from 'vitest'
+import type { RaidBdev } from '../src/raid-bdev.js'
 import { carryOut, Disk, failureOf, pattern, Rig } from './support.js'
 
 const BLOCK = 512
@@ -31,6 +32,7 @@ class ParityArray {
     for (const [i, disk] of disks.entries()) disk.bytes = pattern(disk.bytes.length, 100 + i)
     const rig = await Rig.start(...disks)
     await rig.create(level, disks)
+    await rig.rebuilt()
     const array = new ParityArray(rig, level, disks)
     array.expected = await array.read(0, rig.host.bdevByName('Raid0')!.numBlocks)
     for (const disk of disks) disk.holds = io => array.#count(io)
@@ -68,10 +70,10 @@ class ParityArray {
     await this.write(0, this.expected.length / BLOCK, seed)
   }
 
-  /** Parity is known to fit, as it is after a resync. */
-  trust(): void {
-    const raid = this.rig.host.bdevByName('Raid0')!.ctx as { dirtyMap: object | null }
-    raid.dirtyMap = { isUnsynced: () => false, admits: () => true }
+  /** Parity is not known to fit, as before the first resync and after a crash. */
+  doubt(): void {
+    const raid = this.rig.host.bdevByName('Raid0')!.ctx as RaidBdev
+    raid.dirtyMap!.unsync(0, this.expected.length / BLOCK)
   }
 
   #count(io: BdevIo): boolean {
@@ -87,7 +89,6 @@ describe.each(['raid5'])('%s', level => {
   it('reads whatever is less: the old bytes and parity of what is written, or the other strips', async () => {
     const array = await ParityArray.make(level, 4 + parities)
     await array.fill(1)
-    array.trust()
     const counts: [number, number, number, number][] = [
       // at, blocks, read, written
       [0, 4 * STRIP, 0, (4 + parities) * STRIP],
@@ -106,6 +107,7 @@ describe.each(['raid5'])('%s', level => {
 
   it('makes parity from all data where it is not known to fit', async () => {
     const array = await ParityArray.make(level, 4 + parities)
+    array.doubt()
     await array.write(2, 1, 5)
     expect(array.readBlocks).toBe(3)
     await array.rig.rpc('bdev_raid_remove_base_bdev', { name: array.disks[(4 + parities - 1 + 1 + (parities - 1)) % (4 + parities)]!.name })

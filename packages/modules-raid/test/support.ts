@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A host with RAM bases that do what the test says: fail, forget what was not flushed, answer late, grow, go away.
-import { bdevInfoJson, createHost, type Host } from '@bdevkit/core'
+import { bdevInfoJson, createHost, systemClock, type Clock, type Host, type TimerHandle } from '@bdevkit/core'
 import { defineBdevModule, ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { BdevError, BdevHost, BdevIo, IoDevice, JsonObject } from '@bdevkit/module-sdk'
 import raid from '../src/index.js'
@@ -59,21 +59,56 @@ export interface RaidInfo {
   readonly state: string
   readonly num_base_bdevs_discovered: number
   readonly num_base_bdevs_operational: number
-  readonly process?: { readonly target: string; readonly paused?: boolean; readonly progress: { readonly blocks: number; readonly percent: number } }
+  readonly process?: { readonly type: string; readonly target?: string; readonly paused?: boolean; readonly progress: { readonly blocks: number; readonly percent: number } }
   readonly base_bdevs_list: readonly { readonly name: string | null; readonly uuid: string; readonly is_configured: boolean; readonly data_offset: number }[]
 }
 
 const SERVED: readonly number[] = [IoType.Read, IoType.Write, IoType.Unmap, IoType.Flush, IoType.Reset, IoType.WriteZeroes]
 
+/** The system's clock, which a test can move on. */
+class MovableClock implements Clock {
+  #aheadMs = 0
+  readonly #timers = new Map<object, { fn: () => void; dueMs: number; handle: TimerHandle }>()
+
+  nowMs(): number {
+    return systemClock.nowMs() + this.#aheadMs
+  }
+
+  setTimer(fn: () => void, delayMs: number): TimerHandle {
+    const key = {}
+    const run = (): void => {
+      this.#timers.get(key)?.handle.cancel()
+      if (this.#timers.delete(key)) fn()
+    }
+    this.#timers.set(key, { fn: run, dueMs: this.nowMs() + delayMs, handle: systemClock.setTimer(run, delayMs) })
+    return { cancel: () => (this.#timers.get(key)?.handle.cancel(), this.#timers.delete(key)) }
+  }
+
+  setImmediate(fn: () => void): void {
+    systemClock.setImmediate(fn)
+  }
+
+  queueMicrotask(fn: () => void): void {
+    systemClock.queueMicrotask(fn)
+  }
+
+  /** Moves on: what is due by then happens now. */
+  move(ms: number): void {
+    this.#aheadMs += ms
+    for (const { fn, dueMs } of [...this.#timers.values()]) if (dueMs <= this.nowMs()) fn()
+  }
+}
+
 export class Rig {
   readonly host: Host
+  readonly clock = new MovableClock()
   readonly log: string[] = []
   own!: BdevHost
   #device!: IoDevice<null>
   served = SERVED
 
   constructor() {
-    this.host = createHost({ log: (level, source, message) => void this.log.push(`${level} ${source}: ${message}`) })
+    this.host = createHost({ clock: this.clock, log: (level, source, message) => void this.log.push(`${level} ${source}: ${message}`) })
     this.host.use(raid)
     this.host.use(defineBdevModule({ name: 'disks', sdk: '0.1', setup: own => ((this.own = own), { moduleFini: () => this.#device.unregister() }) }))
   }

@@ -81,6 +81,8 @@ export interface RaidLevel {
    * @throws BdevError EIO the others could not be read, or the target not be written.
    */
   rebuildWindow?(job: RebuildJob, offsetBlocks: number, numBlocks: number): Promise<void>
+  /** Whether redundancy of a new array has to be made first, by a resync. */
+  readonly beginsUnsynced?: boolean
   /** Whether `scrubWindow` needs every member: parity does, mirrors compare those that are there. */
   readonly scrubsWhole?: boolean
   /**

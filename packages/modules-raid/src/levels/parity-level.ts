@@ -68,6 +68,7 @@ export function parityLevel(geometry: ParityGeometry): Omit<RaidLevel, ParityLev
     },
 
     rebuildWindow: xorWindow,
+    beginsUnsynced: partialWrites,
     scrubsWhole: true,
     scrubWindow(job, offsetBlocks, numBlocks, repair) {
       const { numMembers, raid: { stripSizeBlocks } } = job

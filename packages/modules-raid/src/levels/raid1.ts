@@ -4,6 +4,7 @@ import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { BdevIo } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import { allSent, legSent, startAll, writeTo, type RaidIo } from '../raid-io.js'
+import { agreed } from './agreed.js'
 import type { RaidLevel } from './level.js'
 import { copyWindow } from './rebuild-window.js'
 import { scrubCopies } from './scrub-window.js'
@@ -33,7 +34,7 @@ export const raid1: RaidLevel = {
 
   submitRw(ch, io) {
     if (io.type === IoType.Write) startAll(ch, io, sendWrites)
-    else read(ch, io, leastBusy(ch))
+    else read(ch, io, agreed(ch, io) ? leastBusy(ch) : firstCopy(ch))
   },
 
   memberRange(_ch, io, _slot, out) {
@@ -62,6 +63,12 @@ function sendWrites(io: BdevIo<RaidIo>): void {
     if (!legSent(io, leg, writeTo(leg, io, io.offsetBlocks + ch.dataOffsets[own.next]))) return
   }
   allSent(io)
+}
+
+/** The member that a resync makes the others like; -1 where none is left. */
+function firstCopy(ch: RaidChannel): number {
+  for (let i = 0; i < ch.numMembers; i++) if (ch.readLegs[i] !== null) return i
+  return -1
 }
 
 /** The member with the fewest blocks to read on this channel, the first of equals; -1 where none is left. */

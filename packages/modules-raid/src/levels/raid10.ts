@@ -7,6 +7,7 @@ import { allSent, legSent, startAll, writeTo, type RaidIo } from '../raid-io.js'
 import type { RaidLevel } from './level.js'
 import { copiesBefore, oneOfEachPair, rowsPerTurn } from './near2.js'
 import { OWN_LEVEL_NUMBERS } from './numbers.js'
+import { agreed } from './agreed.js'
 import { copyStrips } from './rebuild-window.js'
 import { scrubStrips } from './scrub-window.js'
 
@@ -89,7 +90,7 @@ function read(ch: RaidChannel, io: BdevIo<RaidIo>): void {
   const first = position % ch.numMembers
   const second = (position + 1) % ch.numMembers
   if (ch.readLegs[first] === null) readCopy(ch, io, position + 1, readDone)
-  else if (ch.readLegs[second] === null || ch.readingBlocks[first] <= ch.readingBlocks[second]) readCopy(ch, io, position, readDone)
+  else if (ch.readLegs[second] === null || !agreed(ch, io) || ch.readingBlocks[first] <= ch.readingBlocks[second]) readCopy(ch, io, position, readDone)
   else readCopy(ch, io, position + 1, readDone)
 }
 

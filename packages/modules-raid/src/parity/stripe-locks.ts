@@ -64,6 +64,11 @@ export class StripeLocks {
     if (this.#spare.length < SPARE_MAX) this.#spare.push(lock)
   }
 
+  /** The parity of these stripes was made anew. Control plane. */
+  mended(first: number, count: number): void {
+    for (const stripe of this.torn) if (stripe >= first && stripe < first + count) this.torn.delete(stripe)
+  }
+
   /** A reset of the array is over. */
   resetDone(): void {
     for (let op = this.parked.pop(); op !== undefined; op = this.parked.pop()) op.ch.thread.sendMsg(op.wait.fn, op)

@@ -63,9 +63,18 @@ export function planWrite(op: StripeOp): boolean {
 export function planDegradedRead(op: StripeOp): boolean {
   let unread = 0
   for (let role = 0; role < op.pool.numData; role++) if (!readable(op, op.byRole[role])) unread++
-  if (unread > parityToRead(op) || op.ch.raid.stripes.torn.has(op.stripe)) return false
+  if (unread > parityToRead(op) || op.ch.raid.stripes.torn.has(op.stripe) || doubtful(op)) return false
   for (let slot = 0; slot < op.strips.length; slot++) op.strips[slot].readRows = 0
   planRecover(op, unread)
+  return true
+}
+
+/** After a crash, and all members are there: what one of them cannot read is not made from a parity that may not fit. */
+function doubtful(op: StripeOp): boolean {
+  const { dirtyMap, torn } = op.ch.raid
+  const { stripeBlocks } = op.pool
+  if (!torn || dirtyMap === null || !dirtyMap.isUnsynced(op.stripe * stripeBlocks, stripeBlocks)) return false
+  for (let slot = 0; slot < op.strips.length; slot++) if (op.ch.readLegs[slot] === null) return false
   return true
 }
 

@@ -186,7 +186,10 @@ function end(op: StripeOp, status: number): void {
   if (status === IoStatus.Success) {
     if (torn.size > 0 && op.plan === StripePlan.Reconstruct && op.numRows === stripBlocks) torn.delete(op.stripe)
     repairLost(op)
-  } else if (op.wrote) torn.add(op.stripe)
+  } else if (op.wrote) {
+    torn.add(op.stripe)
+    raid.writeFailed(op.stripe * op.pool.stripeBlocks, op.pool.stripeBlocks)
+  }
   raid.stripes.release(op)
   endOp(op, status)
 }

@@ -522,6 +522,8 @@ export interface BdevkitMethods {
     process_window_size_kb?: number
     /** Bandwidth of a rebuild or scrub in MiB/s, 0 = any; at first 0 */
     process_max_bandwidth_mb_sec?: number
+    /** Region of the dirty map of arrays that are created from now on, in KiB, above 0 and larger where they need it; at first 16384 (not in SPDK) */
+    dirty_region_size_kb?: number
   } | undefined; result: boolean }
   /** Start a scrub: compare copies, or data with parity, and make them agree where `type` says so (not in SPDK) */
   bdev_raid_start_process: { params: {
