@@ -144,7 +144,7 @@ describe('recovery', () => {
     await rig.stop()
   })
 
-  it('is done again where power goes in its middle, after any I/O', async () => {
+  it('is done again where power goes in its middle, after any I/O', { timeout: 60_000 }, async () => {
     const { disks, wanted } = await crashed(pattern(ARRAY_BYTES, 5))
     const random = randomFrom(7)
     for (let after = 0, done = false; !done; after++) {
