@@ -333,6 +333,7 @@ async function nameTarget(raid: RaidBdev, member: RaidMember): Promise<void> {
   if (entry === undefined) return
   entry.uuid = member.uuid!
   entry.dataOffsetBlocks = member.dataOffsetBlocks
+  entry.dataSizeBlocks = member.dataSizeBlocks
   if (entry.state === EntryState.Configured) entry.state = EntryState.Missing
   await saveSuperblock(raid)
 }
@@ -344,6 +345,7 @@ export async function rebuildDone(raid: RaidBdev, member: RaidMember): Promise<b
     entry.state = EntryState.Configured
     entry.uuid = member.uuid!
     entry.dataOffsetBlocks = member.dataOffsetBlocks
+    entry.dataSizeBlocks = member.dataSizeBlocks
   }
   if (raid.superblock !== null && !(await saveSuperblock(raid))) {
     if (entry !== undefined) entry.state = EntryState.Missing

@@ -3,7 +3,7 @@
 // it and is found again, or nothing comes of them. Nothing hangs, nothing is written outside the members' data.
 import { describe, expect, it } from 'vitest'
 import { levels } from '../src/levels/index.js'
-import { encodeSuperblock, parseSuperblock, type Superblock } from '../src/superblock.js'
+import { encodeSuperblock, EntryState, parseSuperblock, type Superblock } from '../src/superblock.js'
 import { randomFrom } from './model.js'
 import { Disk, pattern, Rig } from './support.js'
 
@@ -88,4 +88,17 @@ describe('lies of a superblock', () => {
     }
     expect(Math.min(outcomes.online, outcomes.none)).toBeGreaterThan(5)
   })
+})
+
+it('the size of a member that comes back is written down anew: what stood there for a missing one need not be true', async () => {
+  const disks = Array.from({ length: 2 }, (_, i) => new Disk(`d${i}`, MEMBER_BLOCKS))
+  const rig = await Rig.start(...disks)
+  await rig.create('raid1', disks, { superblock: true })
+  await rig.stop()
+  const { superblock } = parseSuperblock(disks[0]!.bytes.subarray(0, 4096)) as { superblock: Superblock }
+  Object.assign(superblock.entries[1]!, { state: EntryState.Failed, dataSizeBlocks: 2 ** 33 })
+  for (const disk of disks) disk.bytes.set(encodeSuperblock(superblock))
+  const liar = await Rig.start(...disks)
+  await liar.rebuilt()
+  await holds(liar, disks)
 })
