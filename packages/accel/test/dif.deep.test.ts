@@ -3,6 +3,9 @@ import fc from 'fast-check'
 import { it } from 'vitest'
 import { properties } from './dif-properties.js'
 
-it.each(Object.entries(properties))('%s, 100,000 times', (_name, property) => {
-  fc.assert(property as fc.IPropertyWithHooks<unknown>, { numRuns: 100_000 })
+// DIF_RUNS=1000 npm run test:deep -- packages/accel/test/dif.deep.test.ts
+const RUNS = Number(process.env['DIF_RUNS'] ?? 100_000)
+
+it.each(Object.entries(properties))(`%s, ${RUNS} times`, (_name, property) => {
+  fc.assert(property as fc.IPropertyWithHooks<unknown>, { numRuns: RUNS })
 })

@@ -177,7 +177,10 @@ describe('a claim ends', () => {
   })
 })
 
-it('a random series of open, claim, release and close is answered as by a model of the rules', async () => {
+// CLAIM_RUNS=100000 vitest run packages/core/test/claims.test.ts
+const RUNS = Number(process.env['CLAIM_RUNS'] ?? 300)
+
+it('a random series of open, claim, release and close is answered as by a model of the rules', { timeout: 10_000 + 10 * RUNS }, async () => {
   const { host, bdev, open, attempt } = await setup()
   interface Slot {
     desc: BdevDesc
@@ -237,6 +240,6 @@ it('a random series of open, claim, release and close is answered as by a model 
       }
       expect([bdev.claimType, host.usage().descriptors]).toEqual([None, 0])
     }),
-    { numRuns: 300 },
+    { numRuns: RUNS },
   )
 })
