@@ -145,8 +145,8 @@ export function finishAll(io: BdevIo<RaidIo>): void {
     if (--own.ch.raid.resets === 0) resetsOver(own.ch.raid)
     io.complete(own.status)
   } else if (own.failed !== null) settleFailures(io, own.failed)
-  else if (own.good === 0 && own.status === IoStatus.Success) io.complete(IoStatus.Failed)
-  else io.complete(own.status)
+  else if (own.status !== IoStatus.Success) completeFailed(io)
+  else io.complete(own.good === 0 ? IoStatus.Failed : IoStatus.Success)
 }
 
 /** The array decides: the members leave it, and the I/O is good without them; or it cannot do without, and the I/O fails. */
