@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomInt } from 'node:crypto'
 import { constants, open } from 'node:fs/promises'
-import { BdevError, defineBdevModule, IO_TYPE_NAMES, IoType, RpcError } from '@bdevkit/module-sdk'
+import { BdevError, defineBdevModule, IO_TYPE_NAMES, IoType, RpcError, type JsonObject, type RpcCall } from '@bdevkit/module-sdk'
 import { DelayIo } from './delay-queue.js'
 import { Latency, parseSamples, Random, Sampler, type Distribution } from './latency.js'
 import { rpc, type DelayCreateParams, type SetDistributionParams, type UpdateLatencyParams } from './rpc.js'
@@ -53,10 +53,12 @@ export default defineBdevModule({
     }
 
     function updateLatency({ delay_bdev_name: name, latency_type: type, latency_us: us }: UpdateLatencyParams): boolean {
-      if (host.bdevByName(name) === undefined) throw new RpcError(INVALID_PARAMS, 'The requested bdev does not exist.')
       const params = delays.params(name)
       const found = settings.get(name)
-      if (params === undefined || found === undefined) throw new RpcError(INVALID_REQUEST, 'The requested bdev is not a delay bdev.')
+      if (params === undefined || found === undefined) {
+        if (host.bdevByName(name) === undefined) throw new RpcError(INVALID_PARAMS, 'The requested bdev does not exist.')
+        throw new RpcError(INVALID_REQUEST, 'The requested bdev is not a delay bdev.')
+      }
       const member = `${type}_latency` as const
       params[member] = us
       found.queueMs[MEMBERS.indexOf(member)] = us / 1000
@@ -95,11 +97,24 @@ export default defineBdevModule({
         bdev_delay_update_latency: updateLatency,
         bdev_delay_set_distribution: setDistribution,
       },
-      configJson: () => delays.createCalls('bdev_delay_create', ['name', 'base_bdev_name', 'uuid', ...MEMBERS]),
+      configJson: () => delays.createCalls('bdev_delay_create', ['name', 'base_bdev_name', 'uuid', ...MEMBERS]).flatMap(loadable),
       createIoContext: () => new DelayIo(),
     }
   },
 })
+
+/** An update may set a p99 below its average, which create refuses: such a one is saved as an update, too. */
+function loadable({ method, params }: RpcCall): RpcCall[] {
+  const create = { ...(params as DelayCreateParams) }
+  const updates: RpcCall[] = []
+  for (const direction of ['read', 'write'] as const) {
+    const p99 = create[`p99_${direction}_latency`]
+    if (p99 >= create[`avg_${direction}_latency`]) continue
+    create[`p99_${direction}_latency`] = create[`avg_${direction}_latency`]
+    updates.push({ method: 'bdev_delay_update_latency', params: { delay_bdev_name: create.name, latency_type: `p99_${direction}`, latency_us: p99 } })
+  }
+  return [{ method, params: create as unknown as JsonObject }, ...updates]
+}
 
 /** Gives an I/O type its distribution, or takes it away. */
 function setSampler({ latencies }: DelaySettings, ioType: string, sampler: Sampler | null): void {

@@ -86,13 +86,13 @@ export const rpc = {
     params: object(['name'], { name: string('Name of the bdev') }),
   }),
   bdev_delay_update_latency: method<UpdateLatencyParams, boolean>({
-    description: 'Change a latency of a delay bdev; I/O that its base answers from then on has it',
+    description: 'Change a latency of a delay bdev, attached or waiting; I/O that its base answers from then on has it',
     cli: { positional: ['delay_bdev_name', 'latency_type', 'latency_us'] },
     result: { type: 'boolean' },
     params: object(['delay_bdev_name', 'latency_type', 'latency_us'], {
       delay_bdev_name: string('Name of the bdev'),
       latency_type: { type: 'string', description: 'Which latency', enum: ['avg_read', 'p99_read', 'avg_write', 'p99_write'] },
-      latency_us: us('Delay in microseconds'),
+      latency_us: us('Delay in microseconds; a p99 below its average is taken, as by SPDK'),
     }),
   }),
   bdev_delay_set_distribution: method<SetDistributionParams, boolean>({

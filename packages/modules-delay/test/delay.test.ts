@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parameterTables } from '@bdevkit/conformance'
 import { bdevInfoJson } from '@bdevkit/core'
-import { IoStatus, IoType, type BdevIo } from '@bdevkit/module-sdk'
+import { IoStatus, IoType, type BdevIo, type RpcCall } from '@bdevkit/module-sdk'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import delay from '../src/index.js'
 import { Rig } from './support.js'
@@ -20,6 +20,8 @@ beforeEach(async () => {
 })
 afterEach(() => rig.stop())
 
+/** What is saved of the delay bdevs. */
+const calls = (): RpcCall[] => rig.host.configJson().filter(({ method }) => method.startsWith('bdev_delay'))
 const create = (extra: object = {}): Promise<unknown> => rig.call('bdev_delay_create', { ...params, ...extra })
 const update = (latency_type: string, latency_us: number): Promise<unknown> =>
   rig.call('bdev_delay_update_latency', { delay_bdev_name: 'Delay0', latency_type, latency_us })
@@ -250,11 +252,32 @@ describe('control plane', () => {
     const info = bdevInfoJson(rig.host.bdevByName('Delay0')!)
     expect(info).toMatchObject({ product_name: 'delay' })
     expect(JSON.stringify(info['driver_specific'])).toBe(JSON.stringify({ delay: saved }))
-    const calls = (): object[] => rig.host.configJson().filter(({ method }) => method.startsWith('bdev_delay'))
     expect(JSON.stringify(calls())).toBe(JSON.stringify([{ method: 'bdev_delay_create', params: saved }]))
     const distribution = { io_type: 'write', distribution: 'pareto', scale_us: 5, shape: 1.5, seed: 3 }
     await rig.call('bdev_delay_set_distribution', { delay_bdev_name: 'Delay0', ...distribution })
     expect(calls()).toEqual([{ method: 'bdev_delay_create', params: { ...saved, distributions: [distribution] } }])
+  })
+
+  it('saves a p99 that an update has set below its average so that it can be loaded again', async () => {
+    await create()
+    await update('avg_read', 5_000)
+    await update('p99_write', 3)
+    const saved = calls()
+    expect(saved.map(({ method, params }) => [method, params])).toMatchObject([
+      ['bdev_delay_create', { avg_read_latency: 5_000, p99_read_latency: 5_000, avg_write_latency: 1_000, p99_write_latency: 1_000 }],
+      ['bdev_delay_update_latency', { delay_bdev_name: 'Delay0', latency_type: 'p99_read', latency_us: 100 }],
+      ['bdev_delay_update_latency', { delay_bdev_name: 'Delay0', latency_type: 'p99_write', latency_us: 3 }],
+    ])
+    // Nothing of it is there yet when a configuration is loaded: the base comes behind.
+    await rig.call('bdev_delay_delete', { name: 'Delay0' })
+    await rig.own.unregisterBdev('Base0')
+    for (const { method, params } of saved) await rig.call(method, params!)
+    expect(calls()).toEqual(saved)
+    rig.addBase('Base0')
+    await rig.clock.settle()
+    const read = rig.read()
+    await rig.clock.advance(6_000)
+    expect(read.us).toBeGreaterThanOrEqual(5_000)
   })
 
   it('derives its UUID in the namespace of SPDK', async () => {

@@ -147,13 +147,13 @@ export interface BdevkitMethods {
     /** Seed of this sequence; default: that of the bdev */
     seed?: number
   }; result: boolean }
-  /** Change a latency of a delay bdev; I/O that its base answers from then on has it */
+  /** Change a latency of a delay bdev, attached or waiting; I/O that its base answers from then on has it */
   bdev_delay_update_latency: { params: {
     /** Name of the bdev */
     delay_bdev_name: string
     /** Which latency */
     latency_type: 'avg_read' | 'p99_read' | 'avg_write' | 'p99_write'
-    /** Delay in microseconds */
+    /** Delay in microseconds; a p99 below its average is taken, as by SPDK */
     latency_us: number
   }; result: boolean }
   /** Turns the latency histogram of a bdev on or off. */
