@@ -26,6 +26,8 @@ export class DirtyMapKeeper {
   #seqNumber = 0
   #turn: Promise<unknown> = Promise.resolve()
   #marking = false
+  /** The map is clean with the next superblock. */
+  #forgets = false
   #sweeping: Promise<void> | null = null
   #closed = false
   /** Members whose answer nobody waits for once they begin to leave: they may hang. */
@@ -46,10 +48,17 @@ export class DirtyMapKeeper {
   rebind<Result>(seqNumber: number, save: (refused: readonly number[]) => Promise<Result>): Promise<Result> {
     return this.#inTurn(async () => {
       this.#seqNumber = seqNumber
+      if (this.#forgets) this.#map.cleanAll()
+      this.#forgets = false
       const refused: number[] = []
       await this.#put(refused)
       return save(refused)
     })
+  }
+
+  /** Everything is in place and flushed: what is not to be resynced is clean with the next superblock, and not before. */
+  forget(): void {
+    this.#forgets = true
   }
 
   /** Before the array has another size. Regions that grow are dirty as a whole where a part of them was. */

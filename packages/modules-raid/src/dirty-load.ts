@@ -33,9 +33,12 @@ export async function openDirtyMap(raid: RaidBdev, numBlocks: number): Promise<v
   const map = new DirtyMap(numBlocks, regionBlocksFor(numBlocks, regionBlocks))
   if (found.record !== undefined) map.load(found.record)
   else if (found.any || level.beginsUnsynced === true) map.load(EVERYTHING)
+  if (raid.redundancySuspect) map.load(EVERYTHING)
   raid.dirtyMap = map
   const { record } = found
-  raid.torn = map.numUnsynced > 0 && raid.assembledSeq !== null && raid.journal?.always !== true && !(record !== undefined && (record.degraded || record.clean))
+  // Where SPDK has had it with a member missing, that risked no more than a start does now.
+  const safe = record === undefined ? raid.members.some(({ configured }) => !configured) : record.degraded || record.clean
+  raid.torn = map.numUnsynced > 0 && raid.assembledSeq !== null && raid.journal?.always !== true && !safe
   if (raid.superblockEnabled) raid.dirtyKeeper = new DirtyMapKeeper(raid, map, found.generation)
 }
 

@@ -139,6 +139,10 @@ async function goOnline(raid: RaidBdev): Promise<void> {
     for (const member of journal?.failed ?? []) loseMember(raid, member)
   }
   await openDirtyMap(raid, layout.numBlocks)
+  if (isTornAndDegraded(raid)) {
+    dropDirtyMap(raid)
+    return
+  }
   try {
     if (raid.superblock !== null) await recordStart(raid, failed)
   } catch (thrown) {
@@ -184,6 +188,26 @@ async function goOnline(raid: RaidBdev): Promise<void> {
   startResync(raid)
   if (failed.length > 0) void raid.failMembers(failed)
   void raid.module.spares.fill(raid)
+}
+
+/** Whether what is missing would have to be made from parity that may not fit. Says so. */
+function isTornAndDegraded(raid: RaidBdev): boolean {
+  const missing = raid.members.filter(({ configured }) => !configured).map(({ slot }) => slot)
+  if (raid.level.scrubsWhole !== true || !raid.torn || missing.length === 0) return false
+  const risk = `a crash interrupted writes in up to ${raid.dirtyMap!.numUnsynced} of its ${raid.dirtyMap!.numRegions} regions, and slots ${missing.join(', ')} are missing: what they had there may read wrong`
+  if (raid.module.options.start_dirty_degraded) {
+    raid.host.log.warn(`${raid.who}: it starts all the same, because start_dirty_degraded says so: ${risk}`)
+    return false
+  }
+  raid.host.log.error(`${raid.who}: it does not start: ${risk}; set start_dirty_degraded by bdev_raid_set_options to accept that`)
+  return true
+}
+
+/** Tries again what did not start before the options changed. */
+export async function startTorn(raid: RaidBdev): Promise<void> {
+  await raid.inTurn(async () => {
+    if (raid.state === 'configuring' && raid.torn && raid.bdev === null && raid.numDiscovered === raid.numOperational) await goOnline(raid)
+  })
 }
 
 /** The superblock says that it begins, and the journal, where it has one. */
@@ -263,11 +287,15 @@ export function saveSuperblock(raid: RaidBdev, failed: number[] = []): Promise<b
   const superblock = raid.superblock!
   superblock.seqNumber++
   const bytes = encodeSuperblock(superblock)
-  if (raid.dirtyKeeper === null) return putSuperblock(raid, bytes, failed)
-  return raid.dirtyKeeper.rebind(superblock.seqNumber, refused => {
-    failed.push(...refused)
-    return putSuperblock(raid, bytes, failed)
-  })
+  const save = (): Promise<boolean> => {
+    if (raid.dirtyKeeper === null) return putSuperblock(raid, bytes, failed)
+    return raid.dirtyKeeper.rebind(superblock.seqNumber, refused => {
+      failed.push(...refused)
+      return putSuperblock(raid, bytes, failed)
+    })
+  }
+  // SPDK takes arrays of this level, and leaves the rings as they are: their records have to tell.
+  return raid.journal !== null && raid.level.journal === 'degraded' ? raid.journal.checkpoints.rebind(superblock.seqNumber, save) : save()
 }
 
 async function putSuperblock(raid: RaidBdev, bytes: Uint8Array, failed: number[]): Promise<boolean> {

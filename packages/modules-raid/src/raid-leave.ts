@@ -49,6 +49,7 @@ function beginLeave(raid: RaidBdev, member: RaidMember, state: number): Promise<
   })
   member.leaving = left
   raid.dirtyKeeper?.memberLeaves(member)
+  raid.journal?.checkpoints.memberLeaves(member.slot)
   return left
 }
 
@@ -90,10 +91,11 @@ export async function leave(raid: RaidBdev, member: RaidMember, state: number): 
 }
 
 /** With a member missing, data stands for what is on it: there is nothing left that parity could be made to fit to. */
-function forgetDirty({ dirtyMap, host, who }: RaidBdev): void {
+function forgetDirty({ dirtyMap, dirtyKeeper, host, who }: RaidBdev): void {
   if (dirtyMap === null) return
   if (dirtyMap.numUnsynced > 0) host.log.error(`${who}: ${dirtyMap.numUnsynced} of its ${dirtyMap.numRegions} regions had not been resynced: blocks of the missing member that are in them may read wrong`)
-  dirtyMap.cleanAll()
+  if (dirtyKeeper === null) dirtyMap.cleanAll()
+  else dirtyKeeper.forget()
 }
 
 /** Empties the slot, without a thought for the bdev that was in it. */

@@ -4,7 +4,7 @@ import type { Bdev, BdevHost, RpcCall } from '@bdevkit/module-sdk'
 import { afterDegraded } from './journal/degrading.js'
 import { levelsByName } from './levels/index.js'
 import { RaidBdev } from './raid-bdev.js'
-import { configureMember } from './raid-configure.js'
+import { configureMember, startTorn } from './raid-configure.js'
 import { offerFormer } from './raid-examine.js'
 import { deleteRaid, removeMember } from './raid-leave.js'
 import type { RaidMember } from './raid-member.js'
@@ -21,7 +21,7 @@ export class RaidModule {
   /** In the order in which they were made. */
   readonly raids: RaidBdev[] = []
   readonly spares: Spares
-  options: RaidOptions = { process_window_size_kb: 1024, process_max_bandwidth_mb_sec: 0, dirty_region_size_kb: DIRTY_REGION_SIZE_KB }
+  options: RaidOptions = { process_window_size_kb: 1024, process_max_bandwidth_mb_sec: 0, dirty_region_size_kb: DIRTY_REGION_SIZE_KB, start_dirty_degraded: false }
   /** The host shuts down. */
   finishing = false
   #chain: Promise<unknown> = Promise.resolve()
@@ -61,6 +61,12 @@ export class RaidModule {
     if (whole && raid.journal !== null) void afterDegraded(raid.journal)
     this.processEnded(raid)
     void this.spares.fill(raid).then(() => (whole ? offerFormer(this, raid) : undefined))
+  }
+
+  /** What was not started may be now. */
+  async optionsChanged(): Promise<void> {
+    if (!this.options.start_dirty_degraded) return
+    for (const raid of [...this.raids]) await startTorn(raid)
   }
 
   /** Tells operators what became of an array. */
@@ -163,9 +169,13 @@ export class RaidModule {
   configJson(): readonly RpcCall[] {
     const { options } = this
     // SPDK takes the configuration, too, as long as it has nothing that only we know.
-    const { dirty_region_size_kb: regionSizeKb, ...known } = options
-    const params = regionSizeKb === DIRTY_REGION_SIZE_KB ? known : options
-    return [{ method: 'bdev_raid_set_options', params: { ...params } }, ...this.spares.calls()]
+    const { dirty_region_size_kb: regionSizeKb, start_dirty_degraded: startTornArrays, ...known } = options
+    const params = {
+      ...known,
+      ...(regionSizeKb !== DIRTY_REGION_SIZE_KB && { dirty_region_size_kb: regionSizeKb }),
+      ...(startTornArrays && { start_dirty_degraded: true }),
+    }
+    return [{ method: 'bdev_raid_set_options', params }, ...this.spares.calls()]
   }
 }
 

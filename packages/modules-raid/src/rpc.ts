@@ -23,6 +23,7 @@ export interface RaidOptions {
   process_window_size_kb: number
   process_max_bandwidth_mb_sec: number
   dirty_region_size_kb: number
+  start_dirty_degraded: boolean
 }
 
 const object = (required: string[], properties: object) => ({ type: 'object', additionalProperties: false, required, properties })
@@ -98,6 +99,7 @@ export const rpc = {
       process_window_size_kb: uint32('Size of the window that a rebuild or scrub locks, in KiB, above 0; at first 1024'),
       process_max_bandwidth_mb_sec: uint32('Bandwidth of a rebuild or scrub in MiB/s, 0 = any; at first 0'),
       dirty_region_size_kb: uint32('Region of the dirty map of arrays that are created from now on, in KiB, above 0 and larger where they need it; at first 16384 (not in SPDK)'),
+      start_dirty_degraded: { type: 'boolean', description: 'Start arrays with parity of which a member is missing and a crash interrupted writes, though some blocks may read wrong; at first false (not in SPDK)' },
     }),
   }),
   bdev_raid_start_process: method<{ name: string; type: 'check' | 'repair' }, boolean>({
@@ -176,7 +178,7 @@ export function raidHandlers(module: RaidModule): RpcHandlers<typeof rpc> {
       if (options.process_window_size_kb === 0) throw new BdevError('EINVAL', 'process_window_size_kb must be above 0')
       if (options.dirty_region_size_kb === 0) throw new BdevError('EINVAL', 'dirty_region_size_kb must be above 0')
       module.options = options
-      return true
+      return module.optionsChanged().then(() => true)
     },
     bdev_raid_start_process({ name, type }) {
       const raid = module.find(name) ?? refuse(`raid bdev ${name} not found`)

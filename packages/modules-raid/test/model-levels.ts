@@ -36,14 +36,15 @@ const parity = (data: readonly Uint8Array[]): string | undefined => {
 
 /** The levels under the model: a new level is one more line. */
 export const modelLevels: readonly ModelLevel[] = [
-  { level: 'raid1', numMembers: 2, worksWith: atMost(1), params: {}, writeUnitBlocks: 1, writeHole: false, disagreement: copies },
-  { level: 'raid1', numMembers: 3, worksWith: atMost(2), params: {}, writeUnitBlocks: 1, writeHole: false, disagreement: copies },
-  { level: 'raid10', numMembers: 4, worksWith: pairs, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false, disagreement: strips(2) },
-  { level: 'raid10', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false, disagreement: strips(1) },
-  { level: 'raid5', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false, stripeBlocks: 4, disagreement: parity },
-  { level: 'raid5f', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 3, writeHole: true, crashTakesRedundancy: true, disagreement: parity },
-  { level: 'raid0', numMembers: 3, worksWith: atMost(0), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, writeHole: false },
-  { level: 'concat', numMembers: 2, worksWith: atMost(0), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, writeHole: false },
+  { level: 'raid1', numMembers: 2, worksWith: atMost(1), params: {}, writeUnitBlocks: 1, disagreement: copies },
+  { level: 'raid1', numMembers: 3, worksWith: atMost(2), params: {}, writeUnitBlocks: 1, disagreement: copies },
+  { level: 'raid10', numMembers: 4, worksWith: pairs, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, disagreement: strips(2) },
+  { level: 'raid10', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, disagreement: strips(1) },
+  { level: 'raid5', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, disagreement: parity },
+  { level: 'raid5', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 8, journal: false }, writeUnitBlocks: 1, crashTakesRedundancy: true, disagreement: parity },
+  { level: 'raid5f', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 3, crashTakesRedundancy: true, disagreement: parity },
+  { level: 'raid0', numMembers: 3, worksWith: atMost(0), params: { strip_size_kb: 8 }, writeUnitBlocks: 1 },
+  { level: 'concat', numMembers: 2, worksWith: atMost(0), params: { strip_size_kb: 4 }, writeUnitBlocks: 1 },
 ]
 
 /** Sequences of one host: what one leaves behind the next one meets. */

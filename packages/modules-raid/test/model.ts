@@ -14,13 +14,6 @@ export interface ModelLevel {
   readonly params: object
   /** Blocks that writes come in. */
   readonly writeUnitBlocks: number
-  /**
-   * Whether an interrupted write may leave its blocks unreadable in a degraded array (the write hole): blocks of such a
-   * write are then not looked at until they are written again.
-   */
-  readonly writeHole: boolean
-  /** Blocks of a stripe, where an interrupted write endangers all of them. */
-  readonly stripeBlocks?: number
   /** Whether what a crash may have torn takes the redundancy of its regions, until they are resynced. */
   readonly crashTakesRedundancy?: boolean
   /** What does not agree on the members' data, of blocks of `BLOCK_BYTES`; `undefined` where all does. Levels without redundancy have none. */
@@ -50,8 +43,6 @@ class Block {
   afterCrash = new Set([0])
   /** An I/O to it is under way: the sequence keeps others away. */
   busy = 0
-  /** A write of it was interrupted. */
-  torn = false
   /** What it was read as, of several that it may be: that does not change as long as no member leaves and nobody writes it. */
   seen: number | undefined
 }
@@ -209,7 +200,6 @@ export class Sequence {
     for (const block of this.#range(first, count)) {
       block.legal.add(version)
       block.afterCrash.add(version)
-      block.torn = true
       block.seen = undefined
     }
     this.#story.push(`write ${first}+${count} v${version}`)
@@ -259,7 +249,6 @@ export class Sequence {
     if (flight.type === IoType.Write) {
       for (const block of this.#range(flight.first, flight.count)) {
         block.legal = new Set([flight.version])
-        block.torn = false
       }
     } else if (flight.type === IoType.Read) {
       for (let i = 0; i < flight.count; i++) this.#check(flight.buf, i, flight.first + i)
@@ -274,7 +263,6 @@ export class Sequence {
 
   #check(buf: Uint8Array, index: number, at: number): void {
     const block = this.#blocks[at]!
-    if (block.torn && this.#level.writeHole) return
     const version = versionOf(buf, index, at)
     if (version === undefined) this.#wrong ??= `block ${at} reads garbage, may be ${[...block.legal].join(', ')}`
     else if (!block.legal.has(version)) this.#wrong ??= `block ${at} reads version ${version}, may be ${[...block.legal].join(', ')}`
@@ -394,10 +382,7 @@ export class Sequence {
     if (process === undefined) return
     const what = process.paused === true && this.#random(2) === 0 ? 'resume' : 'pause'
     this.#story.push(`${what} the ${process.type} at ${process.progress.blocks}`)
-    // ENODEV: it has not begun yet.
-    await this.#rig.rpc(`bdev_raid_${what}_process`, { name: this.#name }).catch((thrown: { code?: string }) => {
-      if (thrown.code !== 'ENODEV') throw thrown
-    })
+    await this.#rig.rpc(`bdev_raid_${what}_process`, { name: this.#name })
   }
 
   /** Refused where the array still lets go of it (EPERM), or another one was quicker (EPERM, EBUSY, EEXIST). */
@@ -457,11 +442,7 @@ export class Sequence {
       if (this.#random(2) === 0 || needed) disk.fails = null
     }
     this.#doubtful = this.#level.crashTakesRedundancy === true
-    const stripe = this.#level.stripeBlocks ?? 1
-    const unsure = this.#blocks.map(block => block.torn || block.afterCrash.size > 1)
-    for (const [at, block] of this.#blocks.entries()) {
-      const first = at - (at % stripe)
-      if (unsure.slice(first, first + stripe).includes(true)) block.torn = true
+    for (const block of this.#blocks) {
       block.busy = 0
       block.legal = new Set(block.afterCrash)
     }

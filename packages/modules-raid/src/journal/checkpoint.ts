@@ -17,6 +17,9 @@ export class Checkpoints {
   #generation = 0
   #drained: (() => void) | null = null
   #running: Promise<void> | null = null
+  #turn: Promise<unknown> = Promise.resolve()
+  /** What is under way on members. */
+  readonly #waits = new Set<{ readonly slot: number; readonly end: () => void }>()
   /** Why the last one did not come to its end, as it was logged. */
   #why = ''
 
@@ -78,6 +81,25 @@ export class Checkpoints {
     return this.#journal.members.every(member => member === null || member.ring.usedBlocks === 0)
   }
 
+  /**
+   * Binds the records to the number of a superblock that is about to be written, then writes that by `save`: SPDK, which knows
+   * nothing of the journal, writes superblocks with other numbers. After a crash in between either number finds its records.
+   */
+  rebind<Result>(seqNumber: number, save: () => Promise<Result>): Promise<Result> {
+    return this.#inTurn(async () => {
+      const journal = this.#journal
+      journal.boundSeq = seqNumber
+      // One that fails will fail its superblock, too, or has no part in what is replayed.
+      await this.#onEach(journal.members.filter(member => member !== null), member => saveJournalRecord(journal, member, member.recorded))
+      return save()
+    })
+  }
+
+  /** A member begins to leave: nobody waits for what it has to answer. */
+  memberLeaves(slot: number): void {
+    for (const wait of this.#waits) if (wait.slot === slot) wait.end()
+  }
+
   /** Never rejects. */
   async #run(): Promise<boolean> {
     const journal = this.#journal
@@ -87,8 +109,11 @@ export class Checkpoints {
     const doneSeq = journal.committedSeq
     await this.#inPlace()
     let why = raid.stripes.torn.size > 0 ? `${raid.stripes.torn.size} stripe(s) could not be written in place, and only the journal has them whole` : ''
-    if (why === '') why = await this.#onEach(marked, async ({ leg }) => flushBase(leg))
-    if (why === '') why = await this.#onEach(marked, async member => saveJournalRecord(journal, member, { doneSeq, tailSeq: member.ring.markSeq, tailPosition: member.ring.markHead }))
+    if (why === '') why = await this.#without(await this.#onEach(marked, ({ leg }) => flushBase(leg)))
+    if (why === '') {
+      why = await this.#without(await this.#inTurn(() => this.#onEach(marked, member =>
+        saveJournalRecord(journal, member, { doneSeq, tailSeq: member.ring.markSeq, tailPosition: member.ring.markHead }))))
+    }
     if (why !== '') {
       for (const { ring } of marked) ring.markHead = -1
       if (why !== this.#why) raid.host.log.error(`${raid.who}: the journal cannot be emptied: ${why}; writes fail when it is full`)
@@ -109,22 +134,52 @@ export class Checkpoints {
     return new Promise<void>(resolve => (this.#drained = resolve)).then(() => void (this.#drained = null))
   }
 
-  /** Carries out `step` on the members; one that fails leaves. Answers why the array cannot do without, or nothing. */
-  async #onEach(members: readonly MemberJournal[], step: (member: MemberJournal) => Promise<void>): Promise<string> {
-    const { raid } = this.#journal
-    const failed: number[] = []
-    let why = ''
+  /** Carries out `step` on the members, and answers what failed. What has left, or begins to, is not waited for. */
+  async #onEach(members: readonly MemberJournal[], step: (member: MemberJournal) => Promise<void>): Promise<Failures> {
+    const failures: Failures = { slots: [], why: '' }
     await Promise.all(members.map(async member => {
-      // One that left meanwhile counts no more.
-      if (this.#journal.members[member.slot] !== member) return
+      const { slot } = member
+      if (this.#hasLeft(member)) return
       try {
-        await step(member)
+        await this.#unlessLeft(slot, step(member))
       } catch (thrown) {
-        if (this.#journal.members[member.slot] !== member) return
-        why = (thrown as Error).message
-        failed.push(member.slot)
+        if (this.#hasLeft(member)) return
+        failures.why = (thrown as Error).message
+        failures.slots.push(slot)
       }
     }))
-    return failed.length === 0 || (await raid.failMembers(failed)) ? '' : why
+    return failures
   }
+
+  #hasLeft(member: MemberJournal): boolean {
+    return this.#journal.members[member.slot] !== member || this.#journal.raid.members[member.slot].leaving !== null
+  }
+
+  /** Settles with `work`, or when the member begins to leave. */
+  async #unlessLeft(slot: number, work: Promise<void>): Promise<void> {
+    let wait: { slot: number; end: () => void } | undefined
+    const left = new Promise<void>(resolve => this.#waits.add((wait = { slot, end: resolve })))
+    try {
+      await Promise.race([work, left])
+    } finally {
+      this.#waits.delete(wait!)
+    }
+  }
+
+  /** Members that failed leave. Answers why the array cannot do without, or nothing. */
+  async #without({ slots, why }: Failures): Promise<string> {
+    return slots.length === 0 || (await this.#journal.raid.failMembers(slots)) ? '' : why
+  }
+
+  /** Records are written one after the other. Whoever is in turn must not wait for a member to leave. */
+  #inTurn<Result>(step: () => Promise<Result>): Promise<Result> {
+    const done = this.#turn.then(step)
+    this.#turn = done.catch(() => undefined)
+    return done
+  }
+}
+
+interface Failures {
+  readonly slots: number[]
+  why: string
 }

@@ -31,18 +31,23 @@ async function readRecord(raid: RaidBdev, leg: DescChannel, kind: RecordKind): P
 export async function saveJournalRecord(journal: Journal, member: MemberJournal, tail: Pick<JournalRecord, 'doneSeq' | 'tailSeq' | 'tailPosition'>): Promise<void> {
   const { raid, epoch } = journal
   const { joinSeq } = member
-  const generation = ++member.generation
+  const generation = member.generation + 1
   const record = encodeJournalRecord({ epoch: epoch.number, nonce: epoch.nonce, generation, joinSeq, ...tail })
   const kind = COPIES[generation % 2]
-  await writeRecord(member.leg, kind, encodeRecord(kind, { raidUuid: raid.uuid, seqNumber: raid.superblock!.seqNumber }, record))
+  await writeRecord(member.leg, kind, encodeRecord(kind, { raidUuid: raid.uuid, seqNumber: journal.boundSeq }, record))
+  member.generation = generation
+  member.recorded = tail
 }
 
-/** The newer one of the two copies on a member; `undefined` where neither is whole. @throws BdevError EIO. */
+/** The newer one of the two copies on a member; `undefined` where neither is whole, or counts. @throws BdevError EIO. */
 export async function loadJournalRecord(raid: RaidBdev, leg: DescChannel): Promise<JournalRecord | undefined> {
   const found: JournalRecord[] = []
   for (const kind of COPIES) {
-    const record = decodeJournalRecord((await readRecord(raid, leg, kind))?.payload)
-    if (record !== undefined) found.push(record)
+    const opened = await readRecord(raid, leg, kind)
+    const record = decodeJournalRecord(opened?.payload)
+    // SPDK may have written an array of its own levels since, and the superblock with it.
+    const counts = raid.level.journal === 'always' || raid.state === 'online' || opened?.seqNumber === raid.assembledSeq
+    if (record !== undefined && counts) found.push(record)
   }
   return found.toSorted((a, b) => b.epoch - a.epoch || b.generation - a.generation)[0]
 }

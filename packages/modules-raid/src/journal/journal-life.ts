@@ -71,6 +71,7 @@ export async function startEpoch(journal: Journal): Promise<readonly RaidMember[
   const failed: RaidMember[] = []
   journal.epoch = { raidUuid: raid.uuid, number: Math.max(journal.epoch.number, raid.superblock!.seqNumber) + 1, nonce: newNonce() }
   journal.doneSeq = journal.committedSeq
+  journal.boundSeq = raid.superblock!.seqNumber
   await Promise.all(raid.members.filter(member => member.configured && member.leaving === null).map(async member => {
     try {
       await startRing(journal, member, 0)

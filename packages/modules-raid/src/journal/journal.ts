@@ -32,6 +32,8 @@ export class Journal implements StripeJournal {
   doneSeq = 0
   /** By slot: number of the last record on the member, which the next one has to exceed. Control plane. */
   readonly generations: number[] = []
+  /** The superblock's number that records are bound to. Control plane. */
+  boundSeq = 0
   readonly checkpoints: Checkpoints
   /** Operations that wait to be written down. */
   #head: StripeOp | null = null

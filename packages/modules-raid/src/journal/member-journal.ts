@@ -27,6 +27,8 @@ export class MemberJournal {
   iovCnt = 1
   /** Where the batch goes, in blocks of the ring. */
   position = 0
+  /** What the record says. */
+  recorded = { doneSeq: 0, tailSeq: 0, tailPosition: 0 }
   /** How many records were written, to the one and the other copy in turn. */
   generation = 0
   /** The first batch that it has part in; 0: from the beginning. */

@@ -3,13 +3,6 @@
 
 /** The methods of the server with the modules that ship with it: parameters and results, from their schemas. */
 export interface BdevkitMethods {
-  /** Assigns an operation to an engine; "software" is the only one. */
-  accel_assign_opc: { params: {
-    /** Operation, by its name in `accel_get_opc_assignments` */
-    opname: string
-    /** Engine */
-    module: string
-  }; result: boolean }
   /** Creates a key of AES-XTS. */
   accel_crypto_key_create: { params: {
     name: string
@@ -531,6 +524,8 @@ export interface BdevkitMethods {
     process_max_bandwidth_mb_sec?: number
     /** Region of the dirty map of arrays that are created from now on, in KiB, above 0 and larger where they need it; at first 16384 (not in SPDK) */
     dirty_region_size_kb?: number
+    /** Start arrays with parity of which a member is missing and a crash interrupted writes, though some blocks may read wrong; at first false (not in SPDK) */
+    start_dirty_degraded?: boolean
   } | undefined; result: boolean }
   /** Start a scrub: compare copies, or data with parity, and make them agree where `type` says so (not in SPDK) */
   bdev_raid_start_process: { params: {
