@@ -3,7 +3,7 @@
 import { BdevError, DifType } from '@bdevkit/module-sdk'
 import type { Bdev } from '@bdevkit/module-sdk'
 import { dropDirtyMap, openDirtyMap } from './dirty-load.js'
-import { admitToJournal, openJournal, startEpoch } from './journal/journal-life.js'
+import { admitToJournal, dropJournal, openJournal, startEpoch } from './journal/journal-life.js'
 import type { Journal } from './journal/journal.js'
 import type { RaidBdev } from './raid-bdev.js'
 import { RaidChannel } from './raid-channel.js'
@@ -147,6 +147,7 @@ async function goOnline(raid: RaidBdev): Promise<void> {
     if (raid.superblock !== null) await recordStart(raid, failed)
   } catch (thrown) {
     dropDirtyMap(raid)
+    dropJournal(raid)
     throw thrown
   }
   for (const member of raid.members) raid.dataOffsets[member.slot] = member.dataOffsetBlocks
@@ -183,6 +184,7 @@ async function goOnline(raid: RaidBdev): Promise<void> {
     raid.device = null
     await device.unregister()
     dropDirtyMap(raid)
+    dropJournal(raid)
     throw thrown
   }
   startResync(raid)

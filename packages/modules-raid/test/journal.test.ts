@@ -550,3 +550,42 @@ describe('the rings of a degraded raid5f', () => {
     await again.stop()
   })
 })
+
+describe('operations of several threads', () => {
+  it('share stripes and batches', async () => {
+    const disks = newDisks()
+    const all = pattern(ARRAY_BYTES, 80)
+    const rig = await filled(disks, all)
+    const threads = [rig.host.appThread, rig.host.createThread('second'), rig.host.createThread('third')]
+    const desc = rig.own.openBdev('Raid0', { write: true, onEvent: () => {} })
+    const blocks = ARRAY_BYTES / BLOCK_BYTES
+    // Each block has one writer, each stripe has all three.
+    await Promise.all(threads.map((thread, n) => new Promise<void>((resolve, reject) => {
+      thread.sendMsg(() => {
+        const channel = desc.getIoChannel()!
+        let block = n
+        const next = (): void => {
+          if (block >= blocks) {
+            channel.put()
+            resolve()
+            return
+          }
+          const data = pattern(BLOCK_BYTES, 8000 + block)
+          all.set(data, block * BLOCK_BYTES)
+          const rc = channel.writeBlocks(data, 0, block, 1, (io, success) => {
+            io.free()
+            if (success) next()
+            else reject(new Error(`block ${block} could not be written`))
+          }, null)
+          if (rc !== 0) reject(new Error(`block ${block}: ${rc}`))
+          block += threads.length
+        }
+        next()
+      }, undefined)
+    })))
+    const left = copies(disks)
+    for (const missing of [0, 1, 2, 3]) expect(same(await foundWithout(copies(left), missing), all), `without slot ${missing}`).toBe(true)
+    desc.close()
+    await rig.stop()
+  })
+})

@@ -116,7 +116,8 @@ export class Checkpoints {
     }
     if (why !== '') {
       for (const { ring } of marked) ring.markHead = -1
-      if (why !== this.#why) raid.host.log.error(`${raid.who}: the journal cannot be emptied: ${why}; writes fail when it is full`)
+      if (raid.state !== 'online') raid.host.log.warn(`${raid.who}: its journal is not empty, and is replayed when it is found again: ${why}`)
+      else if (why !== this.#why) raid.host.log.error(`${raid.who}: the journal cannot be emptied: ${why}; writes fail when it is full`)
       this.#why = why
       return false
     }

@@ -117,5 +117,11 @@ export function leaveJournal(journal: Journal, slot: number): void {
 /** The array ends, with no I/O to it under way: what is in the rings is in place, and they say so. Never rejects. */
 export async function closeJournal(journal: Journal): Promise<void> {
   await journal.checkpoints.now()
-  for (const member of journal.members) if (member !== null) leaveJournal(journal, member.slot)
+  dropJournal(journal.raid)
+}
+
+/** The array does not go online after all, or is gone: what stands in the rings stays. */
+export function dropJournal(raid: RaidBdev): void {
+  for (const member of raid.journal?.members ?? []) member?.close()
+  raid.journal = null
 }
