@@ -39,8 +39,11 @@ async function agrees(server: Doomed, what: string): Promise<void> {
 const cuts = ['before', 'at once', 'while the spare is rebuilt', 'after'] as const
 
 describe.each([
+  { level: 'raid1', members: 2, bears: 1, params: {} },
+  { level: 'raid10', members: 4, bears: 1, params: { strip_size_kb: 16 } },
   { level: 'raid5', members: 4, bears: 1, params: { strip_size_kb: 16 } },
-])('$level of $members files', ({ level, members, bears, params }) => {
+  { level: 'raid5', members: 4, bears: 1, params: { strip_size_kb: 16, journal: false } },
+])('$level of $members files, $params', ({ level, members, bears, params }) => {
   itWith(
     [],
     `has every acknowledged write after kill -9, whole and degraded, ${ROUNDS} times`,
