@@ -9,14 +9,14 @@ import { describe, it } from 'vitest'
 const members = ['m0', 'm1', 'm2']
 const uuid = (i: number): string => `5eed0000-0000-4000-8000-00000000000${i}`
 
-describe('crypto over raid1 over malloc', () => {
+describe.each([['raid1', 0], ['raid5', 64]])('crypto over %s over malloc', (level, stripKb) => {
   conformance({
     module: crypto,
     modules: [raid, malloc],
     prepare: host => host.accel.keys.create({ name: 'key0', cipher: 'AES_XTS', key: '11'.repeat(32), key2: '22'.repeat(32) }),
     async create(rpc) {
       for (const [i, name] of members.entries()) await rpc('bdev_malloc_create', { name, num_blocks: 20_480, block_size: 512, uuid: uuid(i) })
-      await rpc('bdev_raid_create', { name: 'Raid0', base_bdevs: members, uuid: uuid(9), raid_level: 'raid1' })
+      await rpc('bdev_raid_create', { name: 'Raid0', base_bdevs: members, uuid: uuid(9), raid_level: level, strip_size_kb: stripKb })
       return rpc('bdev_crypto_create', { base_bdev_name: 'Raid0', name: 'Crypto0', key_name: 'key0' })
     },
     async remove(rpc) {

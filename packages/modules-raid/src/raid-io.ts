@@ -3,7 +3,6 @@
 import { ERRNO, IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { BdevIo, DescChannel, IoWaitEntry } from '@bdevkit/module-sdk'
 import type { MemberRange, RaidLevel } from './levels/level.js'
-import type { RaidBdev } from './raid-bdev.js'
 import type { RaidChannel } from './raid-channel.js'
 import { failMembersOf } from './raid-fn.js'
 
@@ -132,18 +131,13 @@ export function allSent(io: BdevIo<RaidIo>): void {
   if (--io.ctx.left === 0) finishAll(io)
 }
 
-/** What a reset of the array has ended goes on. */
-function resetsOver({ stripes, journal }: RaidBdev): void {
-  stripes.resetDone()
-  journal?.resetDone()
-}
-
 /** All members have answered. Success, unless one that is still in the array has failed. */
 export function finishAll(io: BdevIo<RaidIo>): void {
   const own = io.ctx
   if (io.type === IoType.Reset) {
-    if (--own.ch.raid.resets === 0) resetsOver(own.ch.raid)
-    io.complete(own.status)
+    const { raid } = own.ch
+    if (--raid.resets === 0) raid.journal?.resetDone()
+    raid.stripes.membersReset(io)
   } else if (own.failed !== null) settleFailures(io, own.failed)
   else if (own.status !== IoStatus.Success) completeFailed(io)
   else io.complete(own.good === 0 ? IoStatus.Failed : IoStatus.Success)

@@ -179,6 +179,11 @@ export class RebuildJob extends WindowJob {
     if (failed !== undefined) throw failed.reason
   }
 
+  /** What the target is to have, made by the level; memory of the job. */
+  hand(piece: Piece): void {
+    this.#piece = piece
+  }
+
   /** Writes what was read to a range of the target's data. @throws BdevError EIO. */
   async writeTarget(offsetBlocks: number, numBlocks: number): Promise<void> {
     const { leg, dataOffsetBlocks, name } = this.target

@@ -39,3 +39,9 @@ describe('raid10', () => {
 describe('raid5f', () => {
   suite({ raid_level: 'raid5f', strip_size_kb: 4 }, three, 512, false)
 })
+describe('raid5', () => {
+  suite({ raid_level: 'raid5', strip_size_kb: 4 }, three, 512, false)
+})
+describe('raid6 of bases with 4096-byte blocks', () => {
+  suite({ raid_level: 'raid6', strip_size_kb: 8 }, ['Base0', 'Base1', 'Base2', 'Base3'], 4096, true)
+})

@@ -34,6 +34,28 @@ const parity = (data: readonly Uint8Array[]): string | undefined => {
   return at < 0 ? undefined : `parity does not fit in row ${Math.floor((at * 4) / BLOCK_BYTES)}`
 }
 
+/** Twice each byte of a word, in GF(2^8) with the polynomial 0x11d. */
+const twice = (word: number): number => ((word & 0x7f7f_7f7f) << 1) ^ (((word >>> 7) & 0x0101_0101) * 0x1d)
+
+/** P and Q of every row, where md's left-symmetric layout has them. */
+const parities = (stripBlocks: number) => (data: readonly Uint8Array[]): string | undefined => {
+  const words = data.map(bytes => new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4))
+  const perStrip = (stripBlocks * BLOCK_BYTES) / 4
+  for (let at = 0; at < words[0]!.length; at++) {
+    const slotOfP = data.length - 1 - (Math.floor(at / perStrip) % data.length)
+    let p = 0
+    let q = 0
+    for (let i = data.length - 1; i >= 2; i--) {
+      const word = words[(slotOfP + i) % data.length]![at]!
+      p ^= word
+      q = twice(q) ^ word
+    }
+    const fits = p === (words[slotOfP]![at]! | 0) && q === (words[(slotOfP + 1) % data.length]![at]! | 0)
+    if (!fits) return `parities do not fit in row ${Math.floor((at * 4) / BLOCK_BYTES)}`
+  }
+  return undefined
+}
+
 /** The levels under the model: a new level is one more line. */
 export const modelLevels: readonly ModelLevel[] = [
   { level: 'raid1', numMembers: 2, worksWith: atMost(1), params: {}, writeUnitBlocks: 1, disagreement: copies },
@@ -42,6 +64,8 @@ export const modelLevels: readonly ModelLevel[] = [
   { level: 'raid10', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, disagreement: strips(1) },
   { level: 'raid5', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, disagreement: parity },
   { level: 'raid5', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 8, journal: false }, writeUnitBlocks: 1, crashTakesRedundancy: true, disagreement: parity },
+  { level: 'raid6', numMembers: 4, worksWith: atMost(2), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, disagreement: parities(1) },
+  { level: 'raid6', numMembers: 5, worksWith: atMost(2), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, disagreement: parities(2) },
   { level: 'raid5f', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 3, crashTakesRedundancy: true, disagreement: parity },
   { level: 'raid0', numMembers: 3, worksWith: atMost(0), params: { strip_size_kb: 8 }, writeUnitBlocks: 1 },
   { level: 'concat', numMembers: 2, worksWith: atMost(0), params: { strip_size_kb: 4 }, writeUnitBlocks: 1 },

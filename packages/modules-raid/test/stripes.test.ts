@@ -83,7 +83,7 @@ class ParityArray {
   }
 }
 
-describe.each(['raid5'])('%s', level => {
+describe.each(['raid5', 'raid6'])('%s', level => {
   const parities = level === 'raid6' ? 2 : 1
 
   it('reads whatever is less: the old bytes and parity of what is written, or the other strips', async () => {
@@ -130,11 +130,12 @@ describe.each(['raid5'])('%s', level => {
     const written = array.write(1, 2, 2)
     await array.rig.until('the write', () => held.length > 0)
     await using disk = await array.rig.host.open('Raid0', { write: true })
-    await disk.reset()
+    const reset = disk.reset()
     await array.rig.until('the write, again', () => held.length === 1 + parities)
     for (const one of array.disks) one.holds = null
     for (const one of held) carryOut(one)
     await written
+    await reset
     expect(array.rig.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_discovered: 3 + parities })
     expect(await array.holds()).toBe(true)
     await disk.close()

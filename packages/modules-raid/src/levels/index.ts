@@ -11,6 +11,7 @@ import { raid1 } from './raid1.js'
 import { raid10 } from './raid10.js'
 import { raid5 } from './raid5.js'
 import { raid5f } from './raid5f.js'
+import { raid6 } from './raid6.js'
 
 /** A level and the function table of its arrays. */
 export interface RaidLevelEntry {
@@ -19,7 +20,7 @@ export interface RaidLevelEntry {
 }
 
 /** Every level, in the order in which the RPC names them. */
-export const levels: readonly RaidLevel[] = [raid0, raid1, raid10, raid5, raid5f, concat]
+export const levels: readonly RaidLevel[] = [raid0, raid1, raid10, raid5, raid6, raid5f, concat]
 
 /** By the number on disk. */
 export const levelsByNumber: ReadonlyMap<number, RaidLevelEntry> = new Map(levels.map(level => [level.number, { level, fn: raidFnTable(level) }]))

@@ -4,6 +4,7 @@
 import { IoType } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import type { ParityGeometry } from '../parity/geometry.js'
+import { pqWindow, scrubPq } from '../parity/pq-window.js'
 import { StripePool } from '../parity/stripe-pool.js'
 import { submitRead } from '../parity/stripe-read.js'
 import { submitWrite } from '../parity/stripe-write.js'
@@ -67,12 +68,18 @@ export function parityLevel(geometry: ParityGeometry): Omit<RaidLevel, ParityLev
       return stripSizeBlocks * (numMembers - numParity)
     },
 
-    rebuildWindow: xorWindow,
+    rebuildWindow(job, offsetBlocks, numBlocks) {
+      if (numParity === 1) return xorWindow(job, offsetBlocks, numBlocks)
+      const numData = job.numMembers - numParity
+      return pqWindow(job, geometry, offsetBlocks / numData, numBlocks / numData)
+    },
+
     beginsUnsynced: partialWrites,
     scrubsWhole: true,
     scrubWindow(job, offsetBlocks, numBlocks, repair) {
       const { numMembers, raid: { stripSizeBlocks } } = job
       const numData = numMembers - numParity
+      if (numParity === 2) return scrubPq(job, geometry, offsetBlocks / numData, numBlocks / numData, repair)
       const slotOfP = (block: number): number => geometry.slotOf(Math.floor(block / stripSizeBlocks), numData, numMembers)
       return scrubXor(job, offsetBlocks / numData, numBlocks / numData, repair, slotOfP)
     },

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
+import type { BdevIo } from '@bdevkit/module-sdk'
+import type { RaidIo } from '../raid-io.js'
 import { StripePhase, type StripeOp } from './stripe-op.js'
 
 /** Who has a stripe: one write, or any number of reads that need its parity; others wait in their order. */
@@ -24,8 +26,11 @@ export class StripeLocks {
   readonly torn = new Set<number>()
   /** Called, where somebody waits for writes in place, when a member has answered one. */
   onWritten: (() => void) | null = null
-  /** Writes that a reset of the array has ended: they go on when it is over. */
+  /** Writes that a reset of the array has ended on members: they go on when those are reset. */
   readonly parked: StripeOp[] = []
+  /** Operations under way, with a stripe or without. */
+  outstanding = 0
+  #reset: BdevIo<RaidIo> | null = null
 
   /** Starts `op` now where it may have its stripe, else when those before it are done: `start` runs on the thread of `op`. */
   acquire(op: StripeOp, start: (op: StripeOp) => void): void {
@@ -69,9 +74,20 @@ export class StripeLocks {
     for (const stripe of this.torn) if (stripe >= first && stripe < first + count) this.torn.delete(stripe)
   }
 
-  /** A reset of the array is over. */
-  resetDone(): void {
+  /** The members are reset: what is half written goes on. `io`, the RESET, ends when every operation has. */
+  membersReset(io: BdevIo<RaidIo>): void {
     for (let op = this.parked.pop(); op !== undefined; op = this.parked.pop()) op.ch.thread.sendMsg(op.wait.fn, op)
+    if (this.outstanding === 0) completeReset(io)
+    else this.#reset = io
+  }
+
+  /** An operation is over. */
+  ended(): void {
+    if (--this.outstanding > 0 || this.#reset === null) return
+    const io = this.#reset
+    this.#reset = null
+    // By message: the I/O of the operation is completed first.
+    io.thread.sendMsg(completeReset, io)
   }
 
   /** Writes that have their stripe; `op.phase` says how far they are. Control plane. */
@@ -83,4 +99,8 @@ export class StripeLocks {
     if (op.isWrite) lock.writer = op
     else lock.readers++
   }
+}
+
+function completeReset(io: BdevIo<RaidIo>): void {
+  io.complete(io.ctx.status)
 }

@@ -48,9 +48,10 @@ export function planWrite(op: StripeOp): boolean {
     return true
   }
   const fits = !pool.ch.raid.stripes.torn.has(op.stripe)
-  if (!fits || (unread === 0 && reconstruct > 0 && isUnsynced(op))) modify = Infinity
   recover += unread * op.numRows
-  if (!fits || unread > parityToRead(op)) recover = Infinity
+  if (!fits || unread > parityToRead(op) || (unread > 0 && doubtful(op))) recover = Infinity
+  // What does not fit would go on not fitting: of two parities, not even with one another.
+  if (!fits || (reconstruct > 0 && recover < Infinity && isUnsynced(op))) modify = Infinity
   const least = Math.min(reconstruct, modify, recover)
   if (least === Infinity) return false
   if (reconstruct === least) planReconstruct(op)
@@ -78,7 +79,7 @@ function doubtful(op: StripeOp): boolean {
   return true
 }
 
-/** Where nobody knows whether parity fits, it is made anew as long as that is possible. */
+/** Whether nobody knows that parity fits: then it is made anew as long as that is possible. */
 function isUnsynced(op: StripeOp): boolean {
   const { dirtyMap } = op.ch.raid
   const { stripeBlocks } = op.pool

@@ -50,6 +50,7 @@ export class StripePool {
   /** An operation for `io`, which lies in `stripe`. */
   take(io: BdevIo<RaidIo>, stripe: number, isWrite: boolean): StripeOp {
     const op = this.#free.pop() ?? new StripeOp(this)
+    this.ch.raid.stripes.outstanding++
     op.stripe = stripe
     op.io = io
     op.isWrite = isWrite
@@ -91,6 +92,7 @@ export class StripePool {
     op.io = null
     op.phase = StripePhase.Free
     this.#free.push(op)
+    this.ch.raid.stripes.ended()
   }
 
   /** Gives the memory back; every operation is over by now. */

@@ -478,7 +478,7 @@ export interface BdevkitMethods {
     name: string
     /** Strip size in KiB, a power of two; required for striped levels, 0 for raid1 */
     strip_size_kb?: number
-    /** One of `raid0`, `0`, `raid1`, `1`, `raid10`, `10`, `raid5`, `5`, `raid5f`, `5f`, `concat` */
+    /** One of `raid0`, `0`, `raid1`, `1`, `raid10`, `10`, `raid5`, `5`, `raid6`, `6`, `raid5f`, `5f`, `concat` */
     raid_level: string
     /** Names of the base bdevs, in the order of slots */
     base_bdevs: string[]
