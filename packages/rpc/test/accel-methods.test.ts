@@ -169,3 +169,32 @@ describe('accel', () => {
     )
   })
 })
+
+describe('accel_assign_opc', () => {
+  it('takes the one engine there is, before the host is initialised, and is saved behind the options', async () => {
+    const { registry, host } = hostFixture()
+    const subsystem = () => registry.call<{ method: string; params: object }[]>('framework_get_config', { name: 'accel' })
+    expect(await registry.call('accel_assign_opc', { opname: 'xor', module: 'software' })).toBe(true)
+    expect(await registry.call('accel_assign_opc', { opname: 'crc32c', module: 'software' })).toBe(true)
+    expect(await registry.call('accel_assign_opc', { opname: 'xor', module: 'software' })).toBe(true)
+    await host.init()
+    registry.enterRuntime()
+    await create(registry, good)
+    expect((await subsystem()).map(({ method, params }) => [method, (params as { opname?: string }).opname])).toEqual([
+      ['accel_set_options', undefined],
+      ['accel_assign_opc', 'crc32c'],
+      ['accel_assign_opc', 'xor'],
+      ['accel_crypto_key_create', undefined],
+    ])
+    expect(await failure(registry.call('accel_assign_opc', { opname: 'xor', module: 'software' }))).toMatchObject({ code: -1 })
+  })
+
+  it.each([
+    ['another engine', { opname: 'crc32c', module: 'dsa' }, -32602, 'error assigning opcode', 'wanted "software", the only engine here, for crc32c, found "dsa"'],
+    ['an unknown operation', { opname: 'crc7', module: 'software' }, -32602, 'spdk_json_decode_object failed', 'found "crc7"'],
+    ['no engine', { opname: 'xor' }, -32700, 'spdk_json_decode_object failed', 'module'],
+  ])('refuses %s', async (_name, params, code, message, reason) => {
+    const { registry } = hostFixture()
+    expect(await failure(registry.call('accel_assign_opc', params))).toMatchObject({ code, message, reason: expect.stringContaining(reason) as string })
+  })
+})

@@ -3,6 +3,13 @@
 
 /** The methods of the server with the modules that ship with it: parameters and results, from their schemas. */
 export interface BdevkitMethods {
+  /** Assigns an operation to an engine; "software" is the only one. */
+  accel_assign_opc: { params: {
+    /** Operation, by its name in `accel_get_opc_assignments` */
+    opname: string
+    /** Engine */
+    module: string
+  }; result: boolean }
   /** Creates a key of AES-XTS. */
   accel_crypto_key_create: { params: {
     name: string

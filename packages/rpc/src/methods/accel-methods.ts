@@ -8,6 +8,11 @@ import type { RpcRegistry } from '../registry.js'
 const SOFTWARE = 'software'
 /** What the kernels do, by SPDK's names and in its order; the last two need AES. */
 const OPCODES = ['copy', 'fill', 'compare', 'crc32c', 'xor', 'encrypt', 'decrypt'] as const
+/** Every operation that SPDK names, in its order. */
+const SPDK_OPCODES = [
+  'copy', 'fill', 'dualcast', 'compare', 'crc32c', 'copy_crc32c', 'compress', 'decompress', 'encrypt', 'decrypt', 'xor',
+  'dif_verify', 'dif_verify_copy', 'dif_generate', 'dif_generate_copy', 'dix_generate', 'dix_verify',
+] as const
 const CRYPTO_OPCODES: readonly string[] = ['encrypt', 'decrypt']
 
 /** Parameters of `accel_set_options`: sizes of pools that SPDK has and this stack does not. */
@@ -51,6 +56,7 @@ export function registerAccelMethods(registry: RpcRegistry, host: Host): () => R
       return true
     },
   )
+  const assigned = registerAssignOpc(registry)
   registerKeyMethods(registry, host)
   registry.register(
     'accel_get_opc_assignments',
@@ -73,7 +79,44 @@ export function registerAccelMethods(registry: RpcRegistry, host: Host): () => R
       sentParams: 'ignore',
     },
   )
-  return () => [{ method: 'accel_set_options', params: { ...options } }, ...host.keys.configJson()]
+  return () => [{ method: 'accel_set_options', params: { ...options } }, ...assigned(), ...host.keys.configJson()]
+}
+
+/** Every operation is software's already: the method is there for configurations of SPDK that say so. Answers what was assigned. */
+function registerAssignOpc(registry: RpcRegistry): () => RpcCall[] {
+  const assigned = new Set<string>()
+  registry.register(
+    'accel_assign_opc',
+    {
+      states: 'startup',
+      description: 'Assigns an operation to an engine; "software" is the only one.',
+      cli: { flags: { opname: '-o', module: '-m' } },
+      result: { type: 'boolean' },
+      params: {
+        type: 'object',
+        required: ['opname', 'module'],
+        properties: {
+          opname: { type: 'string', description: 'Operation, by its name in `accel_get_opc_assignments`' },
+          module: { type: 'string', description: 'Engine' },
+        },
+      },
+      decodeError,
+    },
+    ({ opname, module }: { opname: string; module: string }) => {
+      if (!SPDK_OPCODES.some(known => known === opname)) refuse('spdk_json_decode_object failed', `wanted an operation (${SPDK_OPCODES.join(', ')}), found "${opname}"`)
+      if (module !== SOFTWARE) refuse('error assigning opcode', `wanted "${SOFTWARE}", the only engine here, for ${opname}, found "${module}"`)
+      assigned.add(opname)
+      return true
+    },
+  )
+  return () => SPDK_OPCODES.filter(opname => assigned.has(opname)).map(opname => ({ method: 'accel_assign_opc', params: { opname, module: SOFTWARE } }))
+}
+
+/** @throws RpcError with SPDK's text for the wire, and `reason` for the log. */
+function refuse(text: string, reason: string): never {
+  const error = new RpcError(JSONRPC_INVALID_PARAMS, text)
+  error.message = reason
+  throw error
 }
 
 function registerKeyMethods(registry: RpcRegistry, host: Host): void {
