@@ -225,7 +225,7 @@ export class RaidBdev {
       num_base_bdevs: this.members.length,
       num_base_bdevs_discovered: this.numDiscovered,
       num_base_bdevs_operational: this.numOperational,
-      ...(this.process !== null && { process: this.process.infoJson() }),
+      ...this.#processJson(),
       ...(this.lastScrub !== null && { last_scrub: { ...this.lastScrub } }),
       base_bdevs_list: this.members.map(member => ({
         name: member.name,
@@ -235,6 +235,13 @@ export class RaidBdev {
         data_size: member.dataSizeBlocks,
       })),
     }
+  }
+
+  /** A member that comes is no less a target before its rebuild has begun: it counts, and its data is not there. */
+  #processJson(): JsonObject {
+    const coming = this.rebuild === null ? this.members.find(({ configured, target }) => configured && target) : undefined
+    if (coming !== undefined) return { process: { type: 'rebuild', target: coming.name, progress: { blocks: 0, percent: 0 } } }
+    return this.process === null ? {} : { process: this.process.infoJson() }
   }
 
   /** The call that makes it again; one with a superblock is found on its members. */

@@ -382,7 +382,10 @@ export class Sequence {
     if (process === undefined) return
     const what = process.paused === true && this.#random(2) === 0 ? 'resume' : 'pause'
     this.#story.push(`${what} the ${process.type} at ${process.progress.blocks}`)
-    await this.#rig.rpc(`bdev_raid_${what}_process`, { name: this.#name })
+    // ENODEV: it has not begun yet.
+    await this.#rig.rpc(`bdev_raid_${what}_process`, { name: this.#name }).catch((thrown: { code?: string }) => {
+      if (thrown.code !== 'ENODEV') throw thrown
+    })
   }
 
   /** Refused where the array still lets go of it (EPERM), or another one was quicker (EPERM, EBUSY, EEXIST). */

@@ -258,6 +258,20 @@ describe('a record of progress', () => {
   })
 })
 
+it('a member that comes is shown as the target of a rebuild from the moment it counts', async () => {
+  const { rig, fresh } = await degraded()
+  const shown = new Set<string>()
+  fresh.holds = () => {
+    const info = rig.raidInfo()!
+    if (info.num_base_bdevs_discovered === 2) shown.add(info.process?.target ?? 'none')
+    return false
+  }
+  await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'fresh' })
+  await rig.rebuilt()
+  expect([...shown]).toEqual(['fresh'])
+  await rig.stop()
+})
+
 describe('two missing members', () => {
   it('are rebuilt one after the other: from spares, and when they come back', async () => {
     const members = disks(4)
