@@ -2,7 +2,7 @@
 // On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w] [IO_BYTES]
 //   KIND: null, malloc; split (into one part), delay0 (0 µs), error (no rule) and crypto (AES-128-XTS; crypto4k: in blocks of 4096
 //   bytes), each on malloc; raid0, concat, raid10, raid5f and raid5 on four malloc,
-//   raid5 with a superblock with and without a journal (raid5journal, raid5plain), raid6 on five, raid1 on two; mirror (on two null bdevs), transform (on a
+//   raid5 with a superblock with and without a journal (raid5journal, raid5plain), raid6 on five, raid1 on two, with a superblock and so a dirty map: raid1map; mirror (on two null bdevs), transform (on a
 //   null bdev); LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the framework has
 //   seen many shapes. Prints one JSON line {"iops","ns","gbPerS","bytesPerIo"}; iops counts per second of the main thread on a
 //   core; bytesPerIo is what the JavaScript heap grew by, -1 where a collection hid it.
@@ -25,12 +25,11 @@ const IO_BYTES = Number(ioBytes)
 const BLOCK_BYTES = kind === 'crypto4k' ? 4096 : 512
 const DISK_BYTES = 64 << 20
 const BLOCKS = IO_BYTES / BLOCK_BYTES
-const SLOTS = Math.floor(DISK_BYTES / IO_BYTES)
 const WARM_MS = 350
 
 const host = createHost({ log: (level, source, message) => level === 'error' && console.error(`${source}: ${message}`) })
 for (const module of [nullModule, malloc, passthru, delay, error, split, crypto, raid]) host.use(module)
-const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'raid0', 'concat', 'raid1', 'raid10', 'raid5f', 'raid5', 'raid5journal', 'raid5plain', 'raid6'].includes(kind)
+const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'raid0', 'concat', 'raid1', 'raid1map', 'raid10', 'raid5f', 'raid5', 'raid5journal', 'raid5plain', 'raid6'].includes(kind)
 for (const module of await loadOutside(['mirror', 'transform'])) host.use(module)
 const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
 await host.init()
@@ -53,12 +52,13 @@ if (kind === 'mirror') {
 } else if (kind === 'split') {
   ;[top] = await call('bdev_split_create', { base_bdev: 'base', split_count: 1 })
 } else if (kind.startsWith('raid') || kind === 'concat') {
-  const members = ['base', 'base1', 'base2', 'base3', 'base4'].slice(0, { raid1: 2, raid6: 5 }[kind] ?? 4)
+  const members = ['base', 'base1', 'base2', 'base3', 'base4'].slice(0, { raid1: 2, raid1map: 2, raid6: 5 }[kind] ?? 4)
   for (const name of members.slice(1)) await call('bdev_malloc_create', { name, ...size })
-  const strip = kind === 'raid1' ? {} : { strip_size_kb: 64 }
-  const superblock = kind === 'raid5journal' || kind === 'raid5plain'
-  const journal = superblock ? { journal: kind === 'raid5journal' } : {}
-  await call('bdev_raid_create', { name: 'top', raid_level: superblock ? 'raid5' : kind, base_bdevs: members, superblock, ...journal, ...strip })
+  const level = kind.match(/^(concat|raid\d+f?)/)[0]
+  const strip = level === 'raid1' ? {} : { strip_size_kb: 64 }
+  const superblock = kind !== level
+  const journal = level === 'raid5' && superblock ? { journal: kind === 'raid5journal' } : {}
+  await call('bdev_raid_create', { name: 'top', raid_level: level, base_bdevs: members, superblock, ...journal, ...strip })
   top = 'top'
 } else if (kind.startsWith('crypto')) {
   host.keys.create({ name: 'key0', cipher: 'AES_XTS', key: '00112233445566778899aabbccddeeff', key2: 'ffeeddccbbaa99887766554433221100' })
@@ -76,12 +76,13 @@ if (onMalloc) {
   const disk = await host.open(top, { write: true })
   const chunk = new Uint8Array(3 << 20).fill(7)
   const step = 3 << 20 // whole stripes of raid5f, too
-  const end = kind === 'raid5f' ? 21 * step : DISK_BYTES
+  const end = kind === 'raid5f' || kind === 'raid1map' ? 21 * step : DISK_BYTES
   for (let at = 0; at < end; at += step) await disk.write(chunk.subarray(0, Math.min(step, end - at)), at)
   await disk.close()
 }
 const desc = host.openBdev(top, { write: true, onEvent: () => {} })
 const channel = desc.getIoChannel()
+const SLOTS = Math.floor(Math.min(DISK_BYTES, desc.bdev.numBlocks * BLOCK_BYTES) / IO_BYTES)
 const write = direction === 'w'
 let random = 12345
 function nextLba() {
