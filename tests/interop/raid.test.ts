@@ -72,6 +72,7 @@ describe.each([
   { level: 'raid1', names: ['m0', 'm1'], params: {}, bs: '4k', size: DATA_BYTES },
   { level: 'raid10', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 16 }, bs: '4k', size: DATA_BYTES },
   { level: 'raid5', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 16 }, bs: '4k', size: DATA_BYTES / 4 },
+  { level: 'raid6', names: ['m0', 'm1', 'm2', 'm3'], params: { strip_size_kb: 16 }, bs: '4k', size: DATA_BYTES / 4 },
   { level: 'raid5f', names: ['m0', 'm1', 'm2'], params: { strip_size_kb: 64 }, bs: '128k', size: DATA_BYTES },
 ])('$level on files', ({ level, names, params, bs, size }) => {
   itWith(['fio'], 'keeps what fio writes while a member goes, a spare takes its place and is rebuilt, and says so in its log', async () => {
