@@ -141,20 +141,27 @@ export async function removeMember(raid: RaidBdev, member: RaidMember): Promise<
     return
   }
   if (desc === null) throw new BdevError('ENODEV', `${raid.who}: slot ${member.slot} has no base bdev`)
-  if (raid.state === 'online' && member.configured && (member.target || bearsLoss(raid, [member]))) {
+  const canLeave = (): boolean => raid.state === 'online' && member.configured && (member.target || bearsLoss(raid, [member]))
+  if (canLeave()) {
     await beginLeave(raid, member, EntryState.Missing)
     return
   }
+  let came = false
   await raid.inTurn(() => {
     if (member.desc !== desc) return Promise.resolve()
+    // It was on its way in.
+    came = canLeave()
+    if (came) return Promise.resolve()
     member.gone = true
-    if (raid.state === 'online') {
-      if (member.configured) raid.numOperational--
+    if (raid.state === 'online' && !member.configured) member.release(true)
+    else if (raid.state === 'online') {
+      raid.numOperational--
       goOffline(raid, `base bdev "${member.name}" is gone, and it cannot do without`)
     } else if (raid.unregistering === null) releaseMember(raid, member)
     return Promise.resolve()
   })
-  await raid.unregistering
+  if (came) await beginLeave(raid, member, EntryState.Missing)
+  else await raid.unregistering
 }
 
 /** A member of an array that is not online. */

@@ -415,6 +415,27 @@ describe('a ring', () => {
     await rig.stop()
   })
 
+  it('that a member does not get, because it is pulled, costs the array nothing', async () => {
+    const disks = newDisks()
+    const all = pattern(ARRAY_BYTES, 45)
+    const rig = await filled(disks, all)
+    await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd1' })
+    const fresh = new Disk('fresh', DATA_AT + DATA_BLOCKS)
+    await rig.plug(fresh)
+    let held: BdevIo | undefined
+    fresh.holds = io => io.type === IoType.Write && held === undefined && (held = io) !== undefined
+    const adding = rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'fresh' })
+    await rig.until('its record', () => held !== undefined)
+    const pulling = rig.unplug(fresh)
+    await rig.settled()
+    held!.thread.execMsg(carryOut, held!)
+    await adding
+    await pulling
+    expect(rig.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_discovered: 3 })
+    expect(same(await readAll(rig), all)).toBe(true)
+    await rig.stop()
+  })
+
   it('whose record is broken is told of, and what that may cost', async () => {
     const { disks } = await crashed(pattern(ARRAY_BYTES, 44))
     for (const kind of ['journalA', 'journalB'] as const) disks[1]!.bytes.fill(0xff, RECORD_PLACES[kind].offsetBytes, RECORD_PLACES[kind].offsetBytes + 4096)

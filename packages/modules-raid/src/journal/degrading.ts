@@ -53,13 +53,14 @@ function isInPlace(op: StripeOp, members: readonly RaidMember[]): boolean {
  */
 export async function afterDegraded(journal: Journal): Promise<void> {
   const { raid } = journal
-  if (journal.always || !journal.active || raid.bdev === null) return
+  const whole = (): boolean => raid.members.every(({ inSync }) => inSync)
+  if (journal.always || !journal.active || raid.bdev === null || !whole()) return
   try {
     await raid.host.quiesce(raid.bdev)
     try {
       const empty = await journal.checkpoints.now()
       // Asked and answered at once: from here on a member that leaves begins anew.
-      if (empty && raid.members.every(({ inSync }) => inSync)) journal.active = false
+      if (empty && whole()) journal.active = false
     } finally {
       await raid.host.unquiesce(raid.bdev)
     }
