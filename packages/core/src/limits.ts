@@ -49,6 +49,9 @@ export const FOREIGN_ALIGN_BYTES = 8
 export const RESET_POLL_US = 1_000_000
 /** A wait of the control plane is reported after this long, in milliseconds. */
 export const WAIT_REPORT_MS = 5_000
+/** A warning that I/O causes is logged so many times, then once in so many milliseconds. */
+export const REPEATED_MESSAGES = 10
+export const REPEATED_MESSAGE_MS = 1_000
 /** Rate limits hand out quotas this often, in microseconds (`SPDK_BDEV_QOS_TIMESLICE_IN_USEC`). */
 export const QOS_TIMESLICE_US = 1_000
 /** Smallest quota of a timeslice: I/Os, and bytes. */

@@ -322,6 +322,21 @@ describe('bdev_io_write_unit_split_test', () => {
     expect(lines('warn').join()).toContain('wanted whole units of 32 blocks')
   })
 
+  test('writes of less than a unit fail without filling the log: the first ones are in it, then one in a second that counts the others', async () => {
+    const { writev, drain, lines, clock } = await splitRig(UNIT)
+    const some = (count: number): void => {
+      for (let i = 0; i < count; i++) writev(0, 512)
+      drain()
+    }
+    some(50)
+    expect(lines('warn')).toHaveLength(10)
+    expect(lines('warn').at(-1)).toMatch(/it fails$/)
+    await clock.advance(1_001)
+    some(5)
+    expect(lines('warn')).toHaveLength(11)
+    expect(lines('warn').at(-1)).toContain('as did 40 others since the last message')
+  })
+
   test('a unit whose elements are too many for one child fails', async () => {
     const { writev, drain } = await splitRig(UNIT)
     const done = writev(0, ...repeat(64, 256, 256))

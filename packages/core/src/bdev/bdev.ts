@@ -14,6 +14,7 @@ import { attachHistogram, type HistogramSettings } from '../stat/histogram-contr
 import { addStat, createStat, IO_ERROR_NAMES } from '../stat/io-stat.js'
 import { QdSampling } from '../stat/qd-sampling.js'
 import { SIZE_MAX } from '../limits.js'
+import { RepeatedMessage } from '../repeated-message.js'
 import type { ModuleRecord } from '../module/module-record.js'
 import { IoDevice } from '../thread/io-device.js'
 import type { SpdkThread } from '../thread/thread.js'
@@ -86,6 +87,8 @@ export class Bdev<Ctx = any> implements SdkBdev<Ctx> {
   readonly stat = createStat()
   /** Failures by status, see `IO_ERROR_NAMES`. @internal */
   readonly ioErrors = new Float64Array(IO_ERROR_NAMES.length)
+  /** Warnings of writes that are no whole write units. @internal */
+  readonly unitWarnings = new RepeatedMessage()
   /** Buffers of the pool that its I/O holds, while its module has bases. @internal */
   buffersHeld = 0
   /** What makes its channel on a thread. @internal */

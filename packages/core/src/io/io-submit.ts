@@ -63,12 +63,21 @@ export function submitUncommon(ch: BdevChannel, io: BdevIo): void {
     return
   }
   if (limits.splitOnWriteUnit && type === IoType.Write && io.numBlocks < ch.bdev.writeUnitSizeBlocks) {
-    ch.bdev.host.log.warn(`WRITE of ${io.numBlocks} block(s) at ${io.offsetBlocks} on bdev "${ch.bdev.name}": wanted whole units of ${ch.bdev.writeUnitSizeBlocks} blocks; it fails`)
+    warnOfUnit(ch, io)
     finishLater(io, IoStatus.Failed)
     return
   }
   if (io.channel.hidesMetadata && (type === IoType.Read || type === IoType.Write)) startHiddenMd(io)
   else submitToQos(ch, io)
+}
+
+/** cold: a consumer does not heed the write unit. */
+function warnOfUnit(ch: BdevChannel, io: BdevIo): void {
+  const { host, name, writeUnitSizeBlocks, unitWarnings } = ch.bdev
+  const leftOut = unitWarnings.next(host.reactor.clock.nowMs())
+  if (leftOut < 0) return
+  const others = leftOut === 0 ? '' : `, as did ${leftOut} others since the last message`
+  host.log.warn(`WRITE of ${io.numBlocks} block(s) at ${io.offsetBlocks} on bdev "${name}": wanted whole units of ${writeUnitSizeBlocks} blocks; it fails${others}`)
 }
 
 /** On the way to the module, after everything that the framework makes of an I/O. */
