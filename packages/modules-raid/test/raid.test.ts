@@ -95,7 +95,7 @@ describe('an array made by a real SPDK', () => {
   })
 })
 
-describe.each(['raid1', 'raid10', 'raid5f'])('%s', level => {
+describe.each(['raid1', 'raid10', 'raid5f', 'raid5'])('%s', level => {
   it('goes on without a member that fails a write, and after a restart knows that it is stale', async () => {
     const members = disks(3)
     const rig = await Rig.start(...members)

@@ -18,6 +18,8 @@ const levels = [
   { level: 'raid1', count: 2, min: 2, spare: 1 },
   { level: 'raid10', count: 3, min: 3, spare: 1 },
   { level: 'raid5f', count: 3, min: 3, spare: 1 },
+  { level: 'raid5', count: 3, min: 3, spare: 1 },
+  { level: 'raid6', count: 4, min: 4, spare: 2 },
 ]
 
 describe.each(levels)('$level', ({ level, count, min, spare }) => {
@@ -56,11 +58,11 @@ describe.each(levels)('$level', ({ level, count, min, spare }) => {
     const rig = await Rig.start(...members.slice(0, -1))
     await rig.create(level, members)
     await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd0' })
-    const emptied = [{ name: null, uuid: members[0]!.uuid }, {}, {}].slice(0, count)
+    const emptied = members.map(({ uuid }, i) => (i === 0 ? { name: null, uuid } : {}))
     expect(rig.raidInfo()).toMatchObject({ state: 'configuring', num_base_bdevs_discovered: count - 2, base_bdevs_list: emptied })
     await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'd0' })
     await rig.plug(members.at(-1)!)
-    expect(rig.raidInfo()).toMatchObject({ state: 'online', base_bdevs_list: [{ name: 'd0', is_configured: true }, {}, {}].slice(0, count) })
+    expect(rig.raidInfo()).toMatchObject({ state: 'online', base_bdevs_list: members.map((_, i) => (i === 0 ? { name: 'd0', is_configured: true } : {})) })
     await rig.stop()
   })
 
@@ -105,7 +107,7 @@ describe.each(levels)('$level', ({ level, count, min, spare }) => {
     expect(calls()).toEqual([options, { method: 'bdev_raid_create', params }])
     if (spare > 0) {
       await rig.unplug(members[1]!)
-      expect(calls()).toEqual([options, { method: 'bdev_raid_create', params: { ...params, base_bdevs: ['d0', 'removed_base_bdev_1', 'd2'].slice(0, count) } }])
+      expect(calls()).toEqual([options, { method: 'bdev_raid_create', params: { ...params, base_bdevs: members.map(({ name }, i) => (i === 1 ? 'removed_base_bdev_1' : name)) } }])
     }
     await rig.stop()
   })
@@ -115,7 +117,7 @@ describe.each(levels)('$level', ({ level, count, min, spare }) => {
     await rig.create(level, disks(count))
     const bdev = rig.host.bdevByName('Raid0')!
     const served = [IoType.Read, IoType.Write, IoType.Flush, IoType.Reset, IoType.Unmap, IoType.Abort, IoType.Copy].filter(type => bdev.ioTypeSupported(type))
-    expect(served).toEqual([IoType.Read, IoType.Write, IoType.Flush, IoType.Reset, ...(level === 'raid5f' ? [] : [IoType.Unmap])])
+    expect(served).toEqual([IoType.Read, IoType.Write, IoType.Flush, IoType.Reset, ...(['raid5', 'raid5f', 'raid6'].includes(level) ? [] : [IoType.Unmap])])
     await rig.stop()
     const poor = new Rig()
     poor.served = [IoType.Read, IoType.Write]
@@ -278,6 +280,7 @@ describe('size', () => {
     ['raid0', 3 * 4096, 3 * 8192],
     ['raid1', 4096, 8192],
     ['raid10', 3 * 2048, 3 * 4096],
+    ['raid5', 2 * 4096, 2 * 8192],
   ])('%s grows when all its members have', async (level, before, after) => {
     const members = disks(3)
     const rig = await Rig.start(...members)

@@ -76,6 +76,16 @@ class ParityArray {
     raid.dirtyMap!.unsync(0, this.expected.length / BLOCK)
   }
 
+  /** Writes of all sizes. */
+  async scribble(seed: number): Promise<void> {
+    const total = this.expected.length / BLOCK
+    for (let i = 0; i < 12; i++) {
+      const at = (seed * 7919 + i * 104_729) % total
+      const numBlocks = Math.min(total - at, 1 + ((seed + i * 5) % (2 * this.stripeBlocks)))
+      await this.write(at, numBlocks, seed + i)
+    }
+  }
+
   #count(io: BdevIo): boolean {
     if (io.type === IoType.Read) this.readBlocks += io.numBlocks
     if (io.type === IoType.Write) this.writtenBlocks += io.numBlocks
@@ -169,5 +179,86 @@ describe.each(['raid5', 'raid6'])('%s', level => {
     await array.fill(4)
     expect(await array.holds()).toBe(true)
     await array.rig.stop()
+  })
+
+  it('is written and read without any members that it can do without, and rebuilt', { timeout: 60_000 }, async () => {
+    const numMembers = 2 + 2 * parities
+    for (let first = 0; first < numMembers; first++) {
+      for (let second = first + 1; second < (parities === 2 ? numMembers : first + 2); second++) {
+        const array = await ParityArray.make(level, numMembers)
+        await array.fill(1)
+        if ((first + second) % 2 === 0) array.doubt()
+        const missing = parities === 2 ? [first, second] : [first]
+        for (const [i, slot] of missing.entries()) {
+          await array.rig.rpc('bdev_raid_remove_base_bdev', { name: `d${slot}` })
+          await array.scribble(20 * (first + 1) + second + i)
+          expect(await array.holds()).toBe(true)
+        }
+        for (const slot of missing) {
+          const fresh = new Disk(`fresh${slot}`, 96)
+          fresh.bytes = pattern(fresh.bytes.length, slot)
+          array.disks[slot] = fresh
+          await array.rig.plug(fresh)
+          await array.rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: fresh.name })
+          await array.scribble(500 + slot)
+          await array.rig.rebuilt()
+          expect(await array.holds()).toBe(true)
+        }
+        // Now others than before: what was rebuilt is good.
+        const others = array.disks.filter((_, slot) => !missing.includes(slot)).slice(0, parities)
+        for (const { name } of others) await array.rig.rpc('bdev_raid_remove_base_bdev', { name })
+        expect(array.rig.raidInfo()).toMatchObject({ state: 'online', num_base_bdevs_discovered: numMembers - parities })
+        expect(await array.holds()).toBe(true)
+        await array.rig.stop()
+      }
+    }
+  })
+
+  it('answers what a member cannot read from the others, also within a write, and writes it anew', async () => {
+    const array = await ParityArray.make(level, 3 + parities)
+    await array.fill(1)
+    // As many members as it can do without cannot read a row.
+    const bad = new Map(array.disks.slice(1, 1 + parities).map(disk => [disk, new Set([9, 10])]))
+    for (const [disk, blocks] of bad) {
+      disk.fails = io => {
+        for (let block = io.offsetBlocks; block < io.offsetBlocks + io.numBlocks; block++) {
+          if (io.type === IoType.Read && blocks.has(block)) return IoStatus.Failed
+          if (io.type === IoType.Write) blocks.delete(block)
+        }
+        return undefined
+      }
+    }
+    for (let at = array.stripeBlocks; at < 2 * array.stripeBlocks; at += STRIP) await array.write(at + 1, 1, at)
+    expect(await array.holds()).toBe(true)
+    await array.rig.until('repairs', () => [...bad.values()].every(blocks => blocks.size === 0))
+    await array.rig.settled()
+    expect(await array.holds()).toBe(true)
+    expect(array.rig.raidInfo()).toMatchObject({ num_base_bdevs_discovered: 3 + parities })
+    await array.rig.stop()
+  })
+
+  it('carries out many writes to one stripe one after the other', async () => {
+    const array = await ParityArray.make(level, 3 + parities)
+    await array.fill(1)
+    await Promise.all(Array.from({ length: array.stripeBlocks }, (_, at) => array.write(at, 1, 30 + at)))
+    expect(await array.holds()).toBe(true)
+    for (const { name } of array.disks.slice(0, parities)) await array.rig.rpc('bdev_raid_remove_base_bdev', { name })
+    expect(await array.holds()).toBe(true)
+    await array.rig.stop()
+  })
+
+  it('has memory for a bounded number of stripes, and makes more writes wait', async () => {
+    const disks = Array.from({ length: 3 + parities }, (_, i) => new Disk(`d${i}`, 48 * 2048))
+    const rig = await Rig.start(...disks)
+    // Strips of 4 MiB: two stripes are under way at most.
+    await rig.create(level, disks, { strip_size_kb: 4096 })
+    await using disk = await rig.host.open('Raid0', { write: true })
+    const data = pattern(512, 1)
+    const stripe = 3 * 4096 * 1024
+    const places = Array.from({ length: 40 }, (_, i) => (i % 12) * stripe + 512 * i)
+    await Promise.all(places.map(at => disk.write(data, at)))
+    for (const at of places) expect(same(await disk.read(at, 512), data)).toBe(true)
+    await disk.close()
+    await rig.stop()
   })
 })

@@ -143,7 +143,7 @@ async function scrubBlocks(job: ScrubJob, view: StripeView, rowsAt: number, firs
     view.lookAt(rows, rowsAt, block, 1)
     const roles = bad.map(slot => view.slots.indexOf(slot))
     if (bad.length > 2 || (!job.parityTrusted && roles.some(role => role < view.numData))) {
-      job.lost += bad.length
+      job.lost++
       continue
     }
     const fixes: Fix[] = []
