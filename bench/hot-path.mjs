@@ -2,7 +2,8 @@
 // On-CPU I/O rate of the data plane on one thread: node hot-path.mjs KIND LAYERS QUEUE_DEPTH SECONDS [r|w] [IO_BYTES]
 //   KIND: null, malloc; split (into one part), delay0 (0 µs), error (no rule) and crypto (AES-128-XTS; crypto4k: in blocks of 4096
 //   bytes), each on malloc; raid0, concat, raid10, raid5f and raid5 on four malloc,
-//   raid5 with a superblock with and without a journal (raid5journal, raid5plain), raid6 on five, raid1 on two, with a superblock and so a dirty map: raid1map; mirror (on two null bdevs), transform (on a
+//   raid5 with a superblock with and without a journal (raid5journal, raid5plain), raid6 on five, raid1 on two, with a superblock and
+//   so a dirty map: raid1map; mirror (on two null bdevs), transform (on a
 //   null bdev); LAYERS: passthru bdevs on top. Twelve other module types run first, so that every call site of the framework has
 //   seen many shapes. Prints one JSON line {"iops","ns","gbPerS","bytesPerIo"}; iops counts per second of the main thread on a
 //   core; bytesPerIo is what the JavaScript heap grew by, -1 where a collection hid it.
@@ -29,7 +30,7 @@ const WARM_MS = 350
 
 const host = createHost({ log: (level, source, message) => level === 'error' && console.error(`${source}: ${message}`) })
 for (const module of [nullModule, malloc, passthru, delay, error, split, crypto, raid]) host.use(module)
-const onMalloc = ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'raid0', 'concat', 'raid1', 'raid1map', 'raid10', 'raid5f', 'raid5', 'raid5journal', 'raid5plain', 'raid6'].includes(kind)
+const onMalloc = kind.startsWith('raid') || ['malloc', 'delay0', 'error', 'split', 'crypto', 'crypto4k', 'concat'].includes(kind)
 for (const module of await loadOutside(['mirror', 'transform'])) host.use(module)
 const generated = useGenerated(host, Number(process.env.POLLUTE ?? 12))
 await host.init()

@@ -20,7 +20,10 @@ async function compare() {
   const io = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }
   const run = (...args) => JSON.parse(execFileSync(process.execPath, [hotPath, ...args.map(String)], io))
   const median = list => [...list].sort((a, b) => a - b)[list.length >> 1]
-  const rows = [['raid0', 'r', 0.8], ['concat', 'r', 0.85], ['raid1', 'r', 0.85], ['raid5f', 'r', 0.85], ['raid5', 'r', 0.85], ['raid1', 'w', 0.45], ['raid1map', 'w', 0.45], ['raid10', 'r', 0.8], ['raid10', 'w', 0.45]]
+  const rows = [
+    ['raid0', 'r', 0.8], ['concat', 'r', 0.85], ['raid1', 'r', 0.85], ['raid5f', 'r', 0.85], ['raid5', 'r', 0.85],
+    ['raid1', 'w', 0.45], ['raid1map', 'w', 0.45], ['raid10', 'r', 0.8], ['raid10', 'w', 0.45],
+  ]
   const ratios = rows.map(() => [])
   const stripes = { raid5f: [], raid5: [], raid5journal: [], raid6: [] }
   const partial = { raid5: [], raid5plain: [], raid5journal: [] }

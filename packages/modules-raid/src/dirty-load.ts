@@ -24,7 +24,8 @@ interface Found {
 export async function openDirtyMap(raid: RaidBdev, numBlocks: number): Promise<void> {
   const { level, host } = raid
   if (level.scrubWindow === undefined || !(raid.superblockEnabled || level.beginsUnsynced === true)) return
-  if (raid.superblockEnabled && raid.members.some(({ configured, dataOffsetBlocks }) => configured && dataOffsetBlocks * raid.dataBlockSizeBytes < DATA_OFFSET_BYTES_MIN)) {
+  const isCramped = raid.members.some(({ configured, dataOffsetBlocks }) => configured && dataOffsetBlocks * raid.dataBlockSizeBytes < DATA_OFFSET_BYTES_MIN)
+  if (raid.superblockEnabled && isCramped) {
     host.log.warn(`${raid.who}: there is no room for a dirty map before its data: after a crash it is not known what to compare; use bdev_raid_start_process`)
     return
   }

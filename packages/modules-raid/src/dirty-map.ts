@@ -120,15 +120,18 @@ export class DirtyMap {
   beginMarking(): void {
     for (const { offsetBlocks, numBlocks } of this.#waiting) {
       const last = ((offsetBlocks + numBlocks - 1) * this.#perBlock) | 0
-      for (let region = (offsetBlocks * this.#perBlock) | 0; region <= last; region++) if ((this.#states[region] & Region.Dirty) === 0) this.#states[region] |= Region.Marking
+      for (let region = (offsetBlocks * this.#perBlock) | 0; region <= last; region++) {
+        if ((this.#states[region] & Region.Dirty) === 0) this.#states[region] |= Region.Marking
+      }
     }
   }
 
   /** It is on the disks, or is not. Answers the writes that waited for it: they may go on, or have to fail. */
   endMarking(marked: boolean): BdevIo<RaidIo>[] {
     const settled = this.#waiting.filter(io => this.#every(io, Region.Dirty | Region.Marking)) // cold: a record was written
-    this.#change(Region.Marking, state => (marked ? (state & ~Region.Marking) | Region.Dirty | Region.Touched : state & ~Region.Marking)) // cold
-    this.#waiting = this.#waiting.filter(io => !settled.includes(io)) // cold
+    const becomes = marked ? Region.Dirty | Region.Touched : 0
+    this.#change(Region.Marking, state => (state & ~Region.Marking) | becomes) // cold: a record was written
+    this.#waiting = this.#waiting.filter(io => !settled.includes(io)) // cold: a record was written
     return settled
   }
 
@@ -235,8 +238,8 @@ export class DirtyMap {
     this.timesUnsynced++
     for (let region = 0; region < before.length && region < this.numRegions * factor; region++) this.#states[Math.floor(region / factor)] |= before[region]
     if (factor > 1) this.#change(ON_DISK, state => (state & (Region.Unsynced | Region.Redo)) | Region.Marking) // cold: a resize
-    this.#numUnsynced = this.#states.filter(state => (state & Region.Unsynced) !== 0).length // cold
-    this.#numRedo = this.#states.filter(state => (state & Region.Redo) !== 0).length // cold
+    this.#numUnsynced = this.#states.filter(state => (state & Region.Unsynced) !== 0).length // cold: a resize
+    this.#numRedo = this.#states.filter(state => (state & Region.Redo) !== 0).length // cold: a resize
   }
 
   #every({ offsetBlocks, numBlocks }: BlockRange, wanted: number): boolean {

@@ -21,7 +21,12 @@ export class RaidModule {
   /** In the order in which they were made. */
   readonly raids: RaidBdev[] = []
   readonly spares: Spares
-  options: RaidOptions = { process_window_size_kb: 1024, process_max_bandwidth_mb_sec: 0, dirty_region_size_kb: DIRTY_REGION_SIZE_KB, start_dirty_degraded: false }
+  options: RaidOptions = {
+    process_window_size_kb: 1024,
+    process_max_bandwidth_mb_sec: 0,
+    dirty_region_size_kb: DIRTY_REGION_SIZE_KB,
+    start_dirty_degraded: false,
+  }
   /** The host shuts down. */
   finishing = false
   #chain: Promise<unknown> = Promise.resolve()

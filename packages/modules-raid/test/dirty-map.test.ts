@@ -16,7 +16,8 @@ const REGION = 128
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 const dataOf = (disk: Disk, at: number, numBlocks: number): Uint8Array => disk.bytes.subarray((DATA + at) * 512, (DATA + at + numBlocks) * 512)
-const isMap = (io: BdevIo): boolean => io.type === IoType.Write && [RECORD_PLACES.dirtyMapA, RECORD_PLACES.dirtyMapB].some(({ offsetBytes }) => io.offsetBlocks === offsetBytes / 512)
+const MAPS = [RECORD_PLACES.dirtyMapA, RECORD_PLACES.dirtyMapB] as const
+const isMap = (io: BdevIo): boolean => io.type === IoType.Write && MAPS.some(({ offsetBytes }) => io.offsetBlocks === offsetBytes / 512)
 const isSuperblock = (io: BdevIo): boolean => io.type === IoType.Write && io.offsetBlocks === 0
 const isData = (io: BdevIo): boolean => io.type === IoType.Write && io.offsetBlocks >= DATA
 
@@ -252,12 +253,11 @@ describe('after a crash', () => {
     await rig.stop()
     const newest = (disk: Disk): { offsetBytes: number } => {
       const uuid = rigUuid(disk)
-      const copies = [RECORD_PLACES.dirtyMapA, RECORD_PLACES.dirtyMapB] as const
-      const generation = copies.map(({ offsetBytes }, i) => {
+      const generation = MAPS.map(({ offsetBytes }, i) => {
         const opened = openRecord(i === 0 ? 'dirtyMapA' : 'dirtyMapB', uuid, disk.bytes.subarray(offsetBytes, offsetBytes + 4096))
         return opened === undefined ? -1 : decodeDirtyRecord(opened.payload)!.generation
       })
-      return copies[generation[0]! > generation[1]! ? 0 : 1]
+      return MAPS[generation[0]! > generation[1]! ? 0 : 1]
     }
     const spoil = (disk: Disk, at: number): void => void (disk.bytes[at] = disk.bytes[at]! ^ 1)
     for (const disk of found) spoil(disk, newest(disk).offsetBytes + 60)
@@ -268,7 +268,9 @@ describe('after a crash', () => {
     const later = found.map(copyOf)
     await again.stop()
     // Another superblock than those that the maps are bound to, as SPDK leaves it.
-    for (const disk of later) for (const { offsetBytes } of [RECORD_PLACES.dirtyMapA, RECORD_PLACES.dirtyMapB]) disk.bytes.set(before.bytes.subarray(offsetBytes, offsetBytes + 4096), offsetBytes)
+    for (const disk of later) {
+      for (const { offsetBytes } of MAPS) disk.bytes.set(before.bytes.subarray(offsetBytes, offsetBytes + 4096), offsetBytes)
+    }
     const last = await startWith(later)
     await last.rebuilt()
     expect(resynced(last)[0]).toContain('is resynced: 32 of its 32 regions')
@@ -279,7 +281,9 @@ describe('after a crash', () => {
     const { rig, members } = await arrayOf('raid1', 2)
     await write(rig, 0, pattern(4096, 1))
     const found = members.map(copyOf)
-    for (const disk of found) for (const { offsetBytes, lengthBytes } of Object.values(RECORD_PLACES)) disk.bytes.fill(0, offsetBytes, offsetBytes + lengthBytes)
+    for (const disk of found) {
+      for (const { offsetBytes, lengthBytes } of Object.values(RECORD_PLACES)) disk.bytes.fill(0, offsetBytes, offsetBytes + lengthBytes)
+    }
     await rig.stop()
     const again = await startWith(found)
     expect(again.raidInfo()).toMatchObject({ state: 'online' })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scrubs: what does not agree is counted by a check and mended by a repair, beside I/O.
-import { IoStatus, IoType } from '@bdevkit/module-sdk'
+import { IoStatus, IoType, type BdevIo } from '@bdevkit/module-sdk'
 import { describe, expect, it } from 'vitest'
 import { Disk, failureOf, pattern, Rig } from './support.js'
 
@@ -18,9 +18,15 @@ const LEVELS = [
 
 const disksOf = (numMembers: number): Disk[] => Array.from({ length: numMembers }, (_, i) => new Disk(`d${i}`, MEMBER_BLOCKS))
 
+interface Counts {
+  readonly type: string
+  readonly mismatches: number
+  readonly read_errors: number
+}
+
 interface Scrubbed {
-  readonly process?: { readonly type: string; readonly mismatches: number; readonly read_errors: number; readonly paused?: boolean; readonly progress: { readonly blocks: number } }
-  readonly last_scrub?: { readonly type: string; readonly mismatches: number; readonly read_errors: number; readonly complete: boolean }
+  readonly process?: Counts & { readonly paused?: boolean; readonly progress: { readonly blocks: number } }
+  readonly last_scrub?: Counts & { readonly complete: boolean }
 }
 
 const infoOf = (rig: Rig): Scrubbed => rig.raidInfo() as unknown as Scrubbed
@@ -115,7 +121,8 @@ describe.each(LEVELS)('a scrub of $level with $numMembers members', ({ level, nu
 
   it('tells what nothing can stand in for', async () => {
     const { rig, members } = await filled(level, numMembers)
-    for (const member of members) member.fails = io => (io.type === IoType.Read && io.offsetBlocks <= 40 && io.offsetBlocks + io.numBlocks > 40 ? IoStatus.Failed : undefined)
+    const has40 = (io: BdevIo): boolean => io.offsetBlocks <= 40 && io.offsetBlocks + io.numBlocks > 40
+    for (const member of members) member.fails = io => (io.type === IoType.Read && has40(io) ? IoStatus.Failed : undefined)
     expect(await scrub(rig, 'repair')).toMatchObject({ read_errors: numMembers, complete: true })
     expect(rig.log.some(line => line.includes(`nothing can stand in for ${level === 'raid10' ? 2 : 1} of these`))).toBe(true)
     await rig.stop()

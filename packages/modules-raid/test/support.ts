@@ -59,7 +59,12 @@ export interface RaidInfo {
   readonly state: string
   readonly num_base_bdevs_discovered: number
   readonly num_base_bdevs_operational: number
-  readonly process?: { readonly type: string; readonly target?: string; readonly paused?: boolean; readonly progress: { readonly blocks: number; readonly percent: number } }
+  readonly process?: {
+    readonly type: string
+    readonly target?: string
+    readonly paused?: boolean
+    readonly progress: { readonly blocks: number; readonly percent: number }
+  }
   readonly base_bdevs_list: readonly { readonly name: string | null; readonly uuid: string; readonly is_configured: boolean; readonly data_offset: number }[]
 }
 

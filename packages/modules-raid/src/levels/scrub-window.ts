@@ -90,10 +90,11 @@ function firstDifference(job: ScrubJob, a: CopyAt, b: CopyAt, block: number, end
   const one = job.rows[a.slot]!
   const other = job.rows[b.slot]!
   const numBlocks = end - block
-  const at = accel.compare(one.buf, one.off + (a.block + block) * blockSizeBytes, other.buf, other.off + (b.block + block) * blockSizeBytes, numBlocks * blockSizeBytes)
+  const [from, to] = [a.block + block, b.block + block]
+  const at = accel.compare(one.buf, one.off + from * blockSizeBytes, other.buf, other.off + to * blockSizeBytes, numBlocks * blockSizeBytes)
   const first = at < 0 ? end : block + Math.floor(at / blockSizeBytes)
   if (one.md === undefined || other.md === undefined) return first
-  const mdAt = accel.compare(one.md.buf, one.md.off + (a.block + block) * mdSizeBytes, other.md.buf, other.md.off + (b.block + block) * mdSizeBytes, numBlocks * mdSizeBytes)
+  const mdAt = accel.compare(one.md.buf, one.md.off + from * mdSizeBytes, other.md.buf, other.md.off + to * mdSizeBytes, numBlocks * mdSizeBytes)
   return mdAt < 0 ? first : Math.min(first, block + Math.floor(mdAt / mdSizeBytes))
 }
 
