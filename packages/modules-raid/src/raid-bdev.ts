@@ -194,7 +194,7 @@ export class RaidBdev {
   writeFailed(offsetBlocks: number, numBlocks: number): void {
     if (this.dirtyMap === null) return
     this.dirtyMap.unsync(offsetBlocks, numBlocks)
-    this.module.processEnded(this)
+    this.host.appThread.sendMsg(processEnded, this)
   }
 
   /** A member could not be read, and another one could: what it lacks is written to it. */
@@ -258,4 +258,8 @@ export class RaidBdev {
       },
     }]
   }
+}
+
+function processEnded(raid: RaidBdev): void {
+  raid.module.processEnded(raid)
 }

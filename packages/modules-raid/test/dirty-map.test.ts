@@ -129,6 +129,43 @@ describe('a write to a clean region', () => {
     map.release()
     await rig.stop()
   })
+
+  it('goes on on its own thread; and one that fails there is resynced', async () => {
+    const { rig, members } = await arrayOf('raid1', 2)
+    const desc = rig.own.openBdev('Raid0', { write: true, onEvent: () => {} })
+    const threads = [rig.host.appThread, rig.host.createThread('second')]
+    const written = threads.map((thread, n) => new Promise<[success: boolean, here: boolean]>(resolve => {
+      thread.sendMsg(() => {
+        const channel = desc.getIoChannel()!
+        channel.writeBlocks(pattern(4096, n), 0, n * 1000, 8, (io, success) => {
+          io.free()
+          channel.put()
+          resolve([success, rig.own.currentThread() === thread])
+        }, null)
+      }, undefined)
+    }))
+    expect(await Promise.all(written)).toEqual([[true, true], [true, true]])
+    for (const member of members) expect(threads.map((_, n) => same(dataOf(member, n * 1000, 8), pattern(4096, n)))).toEqual([true, true])
+    // Neither can the array do without one of them, nor do they agree.
+    let fails = 2
+    for (const member of members) member.fails = io => (isData(io) && fails-- > 0 ? IoStatus.Failed : undefined)
+    const failed = new Promise<boolean>(resolve => {
+      threads[1]!.sendMsg(() => {
+        const channel = desc.getIoChannel()!
+        channel.writeBlocks(pattern(4096, 7), 0, 1000, 8, (io, success) => {
+          io.free()
+          channel.put()
+          resolve(success)
+        }, null)
+      }, undefined)
+    })
+    expect(await failed).toBe(false)
+    dataOf(members[1]!, 1000, 8).fill(3)
+    await rig.until('the resync', () => resynced(rig).length === 2)
+    expect(same(dataOf(members[1]!, 1000, 8), dataOf(members[0]!, 1000, 8))).toBe(true)
+    desc.close()
+    await rig.stop()
+  })
 })
 
 describe('after a crash', () => {
