@@ -6,18 +6,23 @@ import { StripePhase, type StripeOp } from './stripe-op.js'
 
 /** Who has a stripe: one write, or any number of reads that need its parity; others wait in their order. */
 class StripeLock {
+  stripe = 0
+  /** The next one of the same bucket. */
+  next: StripeLock | null = null
   writer: StripeOp | null = null
   readers = 0
   head: StripeOp | null = null
   tail: StripeOp | null = null
 }
 
+/** Locks are found by the stripe's number modulo this: a Map would allocate as it goes. */
+const BUCKETS = 1024
 /** Spare locks that are kept. */
 const SPARE_MAX = 256
 
 /** The stripes of an array that are in use, on whatever thread. `RaidBdev.stripes`. */
 export class StripeLocks {
-  readonly #locks = new Map<number, StripeLock>()
+  readonly #buckets: (StripeLock | null)[] = []
   readonly #spare: StripeLock[] = []
   /**
    * Stripes that a failed write has left with parity that does not fit, in an array that cannot do without the member that
@@ -32,12 +37,18 @@ export class StripeLocks {
   outstanding = 0
   #reset: BdevIo<RaidIo> | null = null
 
+  constructor() {
+    for (let i = 0; i < BUCKETS; i++) this.#buckets.push(null)
+  }
+
   /** Starts `op` now where it may have its stripe, else when those before it are done: `start` runs on the thread of `op`. */
   acquire(op: StripeOp, start: (op: StripeOp) => void): void {
-    let lock = this.#locks.get(op.stripe)
-    if (lock === undefined) {
+    let lock = this.#find(op.stripe)
+    if (lock === null) {
       lock = this.#spare.pop() ?? new StripeLock()
-      this.#locks.set(op.stripe, lock)
+      lock.stripe = op.stripe
+      lock.next = this.#buckets[op.stripe % BUCKETS]
+      this.#buckets[op.stripe % BUCKETS] = lock
     } else if (!(lock.writer === null && lock.head === null && !op.isWrite)) {
       op.phase = StripePhase.Waiting
       op.wait.fn = start
@@ -52,7 +63,7 @@ export class StripeLocks {
 
   /** `op` is done with its stripe: those that may have it now start, each on its thread. */
   release(op: StripeOp): void {
-    const lock = this.#locks.get(op.stripe)!
+    const lock = this.#find(op.stripe)!
     if (op.isWrite) lock.writer = null
     else lock.readers--
     while (lock.head !== null && lock.writer === null && (lock.readers === 0 || !lock.head.isWrite)) {
@@ -65,7 +76,7 @@ export class StripeLocks {
       next.ch.thread.sendMsg(next.wait.fn, next)
     }
     if (lock.writer !== null || lock.readers > 0) return
-    this.#locks.delete(op.stripe)
+    this.#unlink(lock)
     if (this.#spare.length < SPARE_MAX) this.#spare.push(lock)
   }
 
@@ -92,7 +103,26 @@ export class StripeLocks {
 
   /** Writes that have their stripe; `op.phase` says how far they are. Control plane. */
   *writers(): Generator<StripeOp> {
-    for (const { writer } of this.#locks.values()) if (writer !== null) yield writer
+    for (const bucket of this.#buckets) {
+      for (let lock = bucket; lock !== null; lock = lock.next) if (lock.writer !== null) yield lock.writer
+    }
+  }
+
+  #find(stripe: number): StripeLock | null {
+    let lock = this.#buckets[stripe % BUCKETS]
+    while (lock !== null && lock.stripe !== stripe) lock = lock.next
+    return lock
+  }
+
+  #unlink(lock: StripeLock): void {
+    const bucket = lock.stripe % BUCKETS
+    let before = this.#buckets[bucket]
+    if (before === lock) this.#buckets[bucket] = lock.next
+    else {
+      while (before!.next !== lock) before = before!.next
+      before!.next = lock.next
+    }
+    lock.next = null
   }
 
   #hold(lock: StripeLock, op: StripeOp): void {
