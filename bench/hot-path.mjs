@@ -84,6 +84,9 @@ if (onMalloc) {
   const arrays = () => call('bdev_raid_get_bdevs', { category: 'all' })
   while (arrays().some(({ process: running }) => running !== undefined)) await new Promise(resolve => setTimeout(resolve, 1))
 }
+// The resync of a new array is not what is measured.
+const syncing = () => call('bdev_raid_get_bdevs', { category: 'all' }).some(array => array.process !== undefined)
+while (syncing()) await new Promise(resolve => setTimeout(resolve, 1))
 const desc = host.openBdev(top, { write: true, onEvent: () => {} })
 const channel = desc.getIoChannel()
 const SLOTS = Math.floor(Math.min(DISK_BYTES, desc.bdev.numBlocks * BLOCK_BYTES) / IO_BYTES)
