@@ -2,69 +2,17 @@
 // A model of stacks of bdevs: a map of blocks, and what may become of each I/O. One run makes a stack, does what a list of
 // steps says, with completions in an order of the list's choice, and ends with nothing in use and nobody waiting.
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
 import { BdevEventType, ClaimType, DifFlag, DifType, IoStatus, IoType, type BdevIo, type DescChannel } from '@bdevkit/module-sdk'
 import type { Desc, SpdkThread } from '../../src/index.js'
-import { ALL_TYPES, FakeModule, RelayModule, type FakeDisk, type RelayOptions } from '../support/fake-bdev.js'
-import { on, Result, startHost, submit, type TestHost } from '../support/harness.js'
+import type { FakeDisk } from '../support/fake-bdev.js'
+import { on, Result, submit } from '../support/harness.js'
+import { BLOCK_BYTES, BLOCKS, BLOCKS_MAX, diskOptions, type Plan, type Step } from './plan.js'
+import type { Stage, StageHost } from './stage.js'
 
-const BLOCKS = 48
-/** What a disk may grow to. */
-const BLOCKS_MAX = 64
-const BLOCK_BYTES = 512
-
-/** How a layer passes I/O on. */
-const LAYERS: Record<string, RelayOptions['submit']> = {
-  forward: (base, io) => io.forward(base),
-  look: (base, io) => io.forwardThen(base, (child, parent) => parent.completeFrom(child)),
-  // Sends everything down twice, one after the other.
-  twice: (base, io) => io.forwardThen(base, (child, parent) => parent.forward(child.channel)),
-}
-
-const KINDS = [...Object.keys(LAYERS), 'part'] as const
-
-const data = fc.record({
-  what: fc.constantFrom('write', 'write', 'read', 'read', 'zero', 'unmap', 'compare', 'copy', 'swap', 'flush'),
-  lane: fc.nat(7),
-  at: fc.nat(BLOCKS_MAX),
-  from: fc.nat(BLOCKS_MAX),
-  count: fc.integer({ min: 0, max: 8 }),
-  cut: fc.nat(4000),
-  wrong: fc.boolean(),
-})
-const pick = (what: string) => fc.record({ what: fc.constant(what), pick: fc.nat(63) })
-const control = fc.record({
-  what: fc.constantFrom('abort', 'reset', 'quiesce', 'unquiesce', 'resize', 'open', 'close', 'claim', 'settle'),
-  pick: fc.nat(63),
-  at: fc.nat(BLOCKS_MAX),
-  count: fc.integer({ min: 1, max: 16 }),
-})
-
-export type Step = { readonly what: string; readonly [key: string]: number | string | boolean }
-
-export const plan = fc.record({
-  kinds: fc.array(fc.constantFrom(...KINDS), { maxLength: 5 }),
-  steps: fc.array(
-    fc.oneof(
-      { weight: 40, arbitrary: data },
-      { weight: 40, arbitrary: pick('complete') },
-      { weight: 5, arbitrary: pick('nomem') },
-      { weight: 5, arbitrary: pick('fail') },
-      { weight: 20, arbitrary: control },
-      { weight: 1, arbitrary: fc.constant({ what: 'remove' }) },
-    ) as fc.Arbitrary<Step>,
-    { maxLength: 70 },
-  ),
-  /** The disk reads and writes only: the framework makes the rest. */
-  bare: fc.boolean(),
-  /** The disk wants aligned memory, and asks the framework for it. */
-  aligned: fc.boolean(),
-  strict: fc.boolean(),
-  /** Blocks carry protection information, which the disk checks; every descriptor hides it. */
-  guarded: fc.boolean(),
-})
-
-export type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never
+/** What the framework refuses an I/O with: no memory, not supported. */
+const [ENOMEM, ENOTSUP] = [-12, -95]
+/** What the framework makes aligned for the disk. */
+const IN_BUFFERS = [IoType.Read, IoType.Write, IoType.Compare, IoType.CompareAndWrite] as readonly number[]
 
 /** A descriptor with a channel, and where its blocks lie on the disk. */
 interface Lane {
@@ -91,108 +39,83 @@ interface Op {
   apply(): void
 }
 
-/** Everything that stays from run to run: hosts are costly. */
-export class Stage {
-  readonly hosts = new Map<boolean, Promise<StageHost>>()
-  runs = 0
-
-  host(strict: boolean): Promise<StageHost> {
-    let found = this.hosts.get(strict)
-    if (found === undefined) this.hosts.set(strict, (found = StageHost.start(strict)))
-    return found
-  }
-}
-
-class StageHost {
-  readonly test: TestHost
-  readonly fake: FakeModule
-  readonly cutter: FakeModule
-  readonly rival: FakeModule
-  readonly relays: Map<string, RelayModule>
-  readonly threads: readonly SpdkThread[]
-
-  private constructor(test: TestHost, fake: FakeModule, cutter: FakeModule, rival: FakeModule, relays: Map<string, RelayModule>) {
-    this.test = test
-    this.fake = fake
-    this.cutter = cutter
-    this.rival = rival
-    this.relays = relays
-    this.threads = [test.host.appThread, test.host.createThread('second')]
-  }
-
-  static async start(strict: boolean): Promise<StageHost> {
-    const [fake, cutter, rival] = ['fake', 'cutter', 'rival'].map(name => new FakeModule(name)) as [FakeModule, FakeModule, FakeModule]
-    const relays = new Map(Object.entries(LAYERS).map(([name, layer]) => [name, new RelayModule(name, { submit: layer!, onResize: 'follow' })]))
-    const test = await startHost([fake, cutter, rival, ...relays.values()], { strict })
-    return new StageHost(test, fake, cutter, rival, relays)
-  }
-}
-
 /** One run. */
-export async function runModel(stage: Stage, { kinds, steps, bare, aligned, strict, guarded }: Plan): Promise<void> {
-  const run = new Run(await stage.host(strict), ++stage.runs, { kinds, bare, aligned, guarded })
+export async function runModel(stage: Stage, plan: Plan): Promise<void> {
+  const run = new Run(await stage.host(plan), ++stage.runs, plan)
   try {
     await run.build()
-    for (const step of steps) await run.step(step)
+    for (const step of plan.steps) await run.step(step)
     await run.end()
   } catch (thrown) {
-    // What is left there would fail the next run, too.
-    stage.hosts.delete(strict)
+    stage.forget(plan)
     throw thrown
   }
 }
 
 class Run {
   readonly stage: StageHost
-  readonly kinds: readonly string[]
-  readonly disk: FakeDisk
+  readonly plan: Plan
   /** The disk and the layers above it, with the offset of their blocks on the disk. */
-  readonly levels: { name: string; offset: number }[]
+  readonly levels: { name: string; offset: number }[] = []
+  disk!: FakeDisk
   readonly #id: number
-  readonly #diskBlockBytes: number
-  readonly #guarded: boolean
+  #diskBlockBytes = 0
   readonly #lanes: Lane[] = []
   readonly #ops = new Map<Result, Op>()
   /** What each block holds; `null`: nobody knows. */
-  readonly #blocks: (number | null)[] = new Array<number | null>(BLOCKS_MAX).fill(0)
+  readonly #blocks: (number | null)[] = new Array<number | null>(BLOCKS_MAX).fill(null)
   readonly #quiesces: { at: number; count: number; state: 'waiting' | 'held' | 'ending' }[] = []
   #value = 0
   #gone: Promise<unknown> | null = null
   #failure: Error | null = null
 
-  constructor(stage: StageHost, id: number, { kinds, bare, aligned, guarded }: Pick<Plan, 'kinds' | 'bare' | 'aligned' | 'guarded'>) {
+  constructor(stage: StageHost, id: number, plan: Plan) {
     this.stage = stage
-    this.kinds = kinds
+    this.plan = plan
     this.#id = id
-    const types = bare || guarded ? [IoType.Read, IoType.Write, IoType.Reset, IoType.Abort] : ALL_TYPES
-    const difCheckFlags = DifFlag.GuardCheck | DifFlag.ReftagCheck
-    const md = guarded ? { blockSizeBytes: BLOCK_BYTES + 8, mdSizeBytes: 8, mdInterleave: true, difType: DifType.Type1, difCheckFlags } : {}
-    this.disk = stage.fake.create(`disk${id}`, { numBlocks: BLOCKS, types, requiredAlignmentBytes: aligned ? 512 : 1, ...md })
-    this.#diskBlockBytes = this.disk.bdev.blockSizeBytes
-    this.#guarded = guarded
-    Object.assign(this.disk, { data: new Uint8Array(BLOCKS_MAX * this.#diskBlockBytes) })
-    if (guarded) {
-      const { dif } = stage.fake.host.accel
-      dif.generate(dif.context(this.disk.bdev), [{ buf: this.disk.data, off: 0, len: this.disk.data.length }], 1, BLOCKS_MAX)
-    }
-    this.disk.submit = io => this.#noting(() => this.#arrive(io, aligned))
-    this.levels = [{ name: `disk${id}`, offset: 0 }]
+    stage.test.log.length = 0
+    this.#createDisk()
   }
 
+  #createDisk(): void {
+    const { fake } = this.stage
+    const { guarded, aligned } = this.plan
+    const difCheckFlags = DifFlag.GuardCheck | DifFlag.ReftagCheck
+    const md = guarded ? { blockSizeBytes: BLOCK_BYTES + 8, mdSizeBytes: 8, mdInterleave: true, difType: DifType.Type1, difCheckFlags } : {}
+    this.disk = fake.create(`disk${this.#id}`, { ...diskOptions(this.plan), ...md })
+    const blockBytes = this.disk.bdev.blockSizeBytes
+    this.#diskBlockBytes = blockBytes
+    const data = new Uint8Array(BLOCKS_MAX * blockBytes)
+    // Each block differs from its neighbours: what goes astray shows.
+    for (let block = 0; block < BLOCKS_MAX; block++) {
+      this.#blocks[block] = block + 1
+      data.fill(block + 1, block * blockBytes, (block + 1) * blockBytes)
+    }
+    Object.assign(this.disk, { data })
+    if (guarded) {
+      const { dif } = fake.host.accel
+      dif.generate(dif.context(this.disk.bdev), [{ buf: data, off: 0, len: data.length }], 1, BLOCKS_MAX)
+    }
+    this.disk.submit = io => this.#noting(() => this.#arrive(io, aligned))
+  }
+
+  /** Makes the layers; where the disk has come back, vbdevs come back by themselves. */
   async build(): Promise<void> {
-    for (const [i, kind] of this.kinds.entries()) {
-      const below = this.levels.at(-1)!
+    const { test, cutter, relays } = this.stage
+    const again = this.levels.length > 0
+    if (!again) this.levels.push({ name: `disk${this.#id}`, offset: 0 })
+    for (const [i, kind] of this.plan.kinds.entries()) {
+      const below = this.levels[i]!
       const name = `v${this.#id}-${i}`
       if (kind === 'part') {
-        const base = this.stage.cutter.host.openPartBase(below.name)
+        await test.clock.settle()
+        const base = cutter.host.openPartBase(below.name)
         base.createPart({ name, offsetBlocks: i, numBlocks: base.bdev.numBlocks - i - 1, productName: 'part', ctx: null })
-        this.levels.push({ name, offset: below.offset + i })
-      } else {
-        this.stage.relays.get(kind)!.create(name, below.name)
-        this.levels.push({ name, offset: below.offset })
-      }
+      } else if (!again) relays.get(kind)!.create(name, below.name)
+      if (!again) this.levels.push({ name, offset: below.offset + (kind === 'part' ? i : 0) })
     }
-    await this.stage.test.clock.settle()
+    await test.clock.settle()
+    for (const { name } of this.levels) assert.ok(test.host.bdevByName(name) !== undefined, `${name} is not there`)
     for (const thread of this.stage.threads) this.#open(this.levels.at(-1)!, thread, true)
   }
 
@@ -225,16 +148,20 @@ class Run {
         break
       case 'close': this.#leave(this.#lanes[number('pick') % Math.max(1, this.#lanes.length)]); break
       case 'claim': this.#claim(number('pick')); break
+      case 'later': await this.stage.test.clock.advance(12); break
       case 'remove': this.#remove(); break
+      case 'return': await this.#return(); break
       default: this.#data(step)
     }
     this.stage.test.drain()
     await Promise.resolve()
+    for (const io of held) this.#checkQuiesced(io)
     this.#rethrow()
   }
 
-  async end(): Promise<void> {
-    const { test, fake, relays } = this.stage
+  /** Lets everything that is under way end. */
+  async #idle(): Promise<void> {
+    const { test } = this.stage
     for (let i = 0; i < 400 && this.#ops.size + this.#quiesces.length > 0; i++) {
       for (const io of [...this.disk.held]) if (this.disk.held.includes(io)) this.#complete(io)
       test.drain()
@@ -246,12 +173,19 @@ class Run {
     }
     assert.deepEqual([...this.#ops.values()].map(({ what }) => what), [], 'I/O that never ended')
     assert.deepEqual(this.#quiesces, [], 'a quiesce that never began or ended')
+  }
+
+  async end(): Promise<void> {
+    const { test, fake, relays } = this.stage
+    await this.#idle()
+    assert.deepEqual(test.lines('error'), [])
     const wrong = this.#blocks.findIndex((value, block) => value !== null && this.disk.data[block * this.#diskBlockBytes] !== value)
     assert.equal(wrong, -1, `block ${wrong}: wanted ${this.#blocks[wrong]}, found ${this.disk.data[wrong * this.#diskBlockBytes]}`)
+    this.#checkSizes()
     for (const lane of [...this.#lanes]) this.#leave(lane)
     this.#remove()
     await this.#settles(this.#gone!, 'the removal')
-    for (const [i, kind] of this.kinds.entries()) {
+    for (const [i, kind] of this.plan.kinds.entries()) {
       if (kind !== 'part') await this.#settles(relays.get(kind)!.vbdevs.delete(`v${this.#id}-${i}`), `the deletion of layer ${i}`)
     }
     fake.disks.clear()
@@ -286,16 +220,13 @@ class Run {
   /** An I/O has reached the disk. */
   #arrive(io: BdevIo, aligned: boolean): void {
     const { disk } = this
-    const range = { at: io.offsetBlocks, count: io.numBlocks }
-    if (io.type !== IoType.Reset && io.type !== IoType.Flush && io.type !== IoType.Abort) {
-      assert.ok(!this.#quiesces.some(q => q.state === 'held' && overlap(q, range)), `I/O on blocks ${range.at}+${range.count}, which are quiesced`)
-    }
+    this.#checkQuiesced(io)
     if (io.type === IoType.Abort) {
       const target = io.abortTarget
       const found = target !== null && disk.held.includes(target)
       if (found) disk.complete(target, IoStatus.Aborted)
       io.complete(found ? IoStatus.Success : IoStatus.Failed)
-    } else if (aligned && io.iovCnt > 0) {
+    } else if (aligned && io.iovCnt > 0 && IN_BUFFERS.includes(io.type)) {
       io.getBuf(io.numBlocks * this.#diskBlockBytes, (_ch, same, success) => {
         if (success) disk.held.push(same)
         else same.complete(IoStatus.Aborted)
@@ -305,11 +236,19 @@ class Run {
     }
   }
 
+  /** Of blocks that are quiesced the disk has no I/O. */
+  #checkQuiesced(io: BdevIo): void {
+    if (io.type === IoType.Reset || io.type === IoType.Flush || io.type === IoType.Abort) return
+    const ranges = [io.offsetBlocks, ...(io.type === IoType.Copy ? [io.srcOffsetBlocks] : [])].map(at => ({ at, count: io.numBlocks }))
+    const quiesced = this.#quiesces.some(q => q.state === 'held' && ranges.some(range => overlap(q, range)))
+    if (quiesced) assert.fail(`I/O on blocks ${ranges.map(({ at, count }) => `${at}+${count}`).join(', ')}, which are quiesced`)
+  }
+
   /** The disk ends an I/O. A RESET ends everything else first. */
   #complete(io: BdevIo): void {
     const { disk } = this
     if (io.type === IoType.Reset) for (const other of [...disk.held]) if (other !== io && other.type !== IoType.Reset) disk.complete(other, IoStatus.Aborted)
-    if (this.#guarded && io.type === IoType.Write) this.#verify(io)
+    if (this.plan.guarded && io.type === IoType.Write) this.#verify(io)
     if (disk.held.includes(io)) disk.complete(io)
     this.stage.test.drain()
   }
@@ -331,7 +270,7 @@ class Run {
       const { host } = this.stage.test
       const desc = host.openBdev(level.name, {
         write,
-        hideMetadata: this.#guarded,
+        hideMetadata: this.plan.guarded,
         owner: 'model',
         onEvent: ({ type }) => {
           if (type === BdevEventType.Remove) this.#leave(lane)
@@ -363,8 +302,12 @@ class Run {
     const size = lane.channel.bdev.numBlocks
     const at = (step['at'] as number) % size
     const count = Math.min(step['count'] as number, size - at)
-    const from = Math.min((step['from'] as number) % size, size - count)
-    const io: DataIo = { what: step.what, lane, at, from, count, cut: step['cut'] as number, wrong: step['wrong'] as boolean }
+    const wrong = step['wrong'] as boolean
+    // Every other COPY is of blocks nearby: the two ranges overlap.
+    const source = wrong ? Math.max(0, at + ((step['from'] as number) % 9) - 4) : (step['from'] as number)
+    const from = Math.min(source % size, size - count)
+    const cut = this.plan.limited ? alignUp(step['cut'] as number) : (step['cut'] as number)
+    const io: DataIo = { what: step.what, lane, at, from, count, cut, wrong }
     const op = this.#plan(io)
     if (op === null) return
     // A reset under way aborts it.
@@ -382,14 +325,16 @@ class Run {
     for (const other of this.#ops.values()) {
       for (const a of touches) for (const b of other.touches) if ((a.changes || b.changes) && overlap(a, b)) return null
     }
-    const twice = this.kinds.includes('twice')
+    const twice = this.plan.kinds.includes('twice')
+    // Done twice, it is another copy.
     if (what === 'copy' && twice && overlap({ at: here, count }, { at: there, count })) return null
-    if (what === 'swap' && (twice || count > 1)) return null
+    if ((what === 'swap' || what === 'zcopy') && twice) return null
+    if (what === 'zcopy' && count === 0) return null
     const known = this.#blocks.slice(here, here + count)
     if ((what === 'compare' || what === 'swap') && known.includes(null)) return null
     const differs = wrong && count > 0 && (what === 'compare' || what === 'swap')
     const moved = this.#blocks.slice(there, there + count)
-    const value = what === 'write' || what === 'swap' ? (this.#value = (this.#value % 250) + 1) : 0
+    const value = what === 'write' || what === 'swap' || what === 'zcopy' ? (this.#value = (this.#value % 250) + 1) : 0
     const set = (values: (number | null)[]): void => void this.#blocks.splice(here, count, ...values)
     const apply = (): void => {
       if (what === 'copy') set(moved)
@@ -413,7 +358,12 @@ class Run {
     const iovs = [{ buf, off: 0, len: first }, { buf, off: first, len: bytes - first }]
     const swapped = [{ buf: new Uint8Array(bytes).fill(this.#value), off: 0, len: bytes }]
     const result = new Result()
-    result.whenDone = () => this.#noting(() => this.#ended(result, op, buf, known))
+    const value = this.#value
+    result.whenDone = started => {
+      result.keep = what === 'zcopy' && started.status === IoStatus.Success && started.zcopyStart
+      if (result.keep) this.#noting(() => this.#endZcopy(started, result, lane, known, value))
+      else this.#noting(() => this.#ended(result, op, buf, known))
+    }
     this.#ops.set(result, op)
     lane.ops++
     on(lane.thread, () => {
@@ -426,15 +376,35 @@ class Run {
           case 'compare': return channel.comparevBlocks(iovs, 2, at, count, cb, r)
           case 'copy': return channel.copyBlocks(at, from, count, cb, r)
           case 'swap': return channel.comparevAndWritevBlocks(iovs, 2, swapped, 1, at, count, cb, r)
+          case 'zcopy': return channel.zcopyStart(at, count, true, cb, r)
           default: return channel.flushBlocks(at, count, cb, r)
         }
       }, result)
       assert.equal(result.calls, 0, 'the callback ran before the submit call had returned')
     })
     if (result.rc === 0) return
-    assert.ok(result.rc === -95 && (what === 'unmap' || what === 'flush'), `${what} was refused with ${result.rc}`)
+    const maybe = what === 'unmap' || what === 'flush' || what === 'zcopy'
+    assert.ok((result.rc === ENOTSUP && maybe) || (result.rc === ENOMEM && this.plan.tight), `${what} was refused with ${result.rc}`)
     this.#ops.delete(result)
     lane.ops--
+    if (lane.leaving) this.#leave(lane)
+  }
+
+  /** The second half of a ZCOPY: what was lent is right; new content is written and given back. */
+  #endZcopy(io: BdevIo, result: Result, lane: Lane, known: readonly (number | null)[], value: number): void {
+    assert.equal(io.iovCnt, 1)
+    const { buf, off, len } = io.iovs[0]!
+    assert.equal(len, known.length * BLOCK_BYTES)
+    known.forEach((wanted, i) => {
+      if (wanted !== null) assert.equal(buf[off + i * BLOCK_BYTES], wanted, `block ${i} of a ZCOPY`)
+    })
+    buf.fill(value, off, off + len)
+    const ended = (end: BdevIo): void => {
+      result.status = end.status
+      result.whenDone!(end)
+      end.free()
+    }
+    assert.equal(lane.channel.zcopyEnd(io, true, ended, result), 0)
   }
 
   #ended(result: Result, op: Op, buf: Uint8Array, known: readonly (number | null)[]): void {
@@ -516,8 +486,13 @@ class Run {
     if (this.#gone !== null || bdev.numBlocks + blocks > BLOCKS_MAX) return
     this.stage.fake.host.notifyBlockcntChange(bdev, bdev.numBlocks + blocks)
     this.stage.test.drain()
-    if (this.kinds.includes('part')) return
-    for (const { name } of this.levels) assert.equal(this.stage.test.host.bdevByName(name)!.numBlocks, bdev.numBlocks, `size of ${name}`)
+    this.#checkSizes()
+  }
+
+  #checkSizes(): void {
+    if (this.#gone !== null || this.plan.kinds.includes('part')) return
+    const { numBlocks } = this.disk.bdev
+    for (const { name } of this.levels) assert.equal(this.stage.test.host.bdevByName(name)!.numBlocks, numBlocks, `size of ${name}`)
   }
 
   /** What is claimed cannot be claimed, nor opened for writing, by another module. */
@@ -544,6 +519,17 @@ class Run {
     this.#disturb()
     this.#gone = this.stage.fake.host.unregisterBdev(this.disk.bdev.name)
   }
+
+  /** The disk is there again, empty, and the stack comes back. */
+  async #return(): Promise<void> {
+    if (this.#gone === null) return
+    await this.#idle()
+    await this.#settles(this.#gone, 'the removal')
+    assert.deepEqual(this.#lanes, [], 'descriptors that were not told of the removal')
+    this.#gone = null
+    this.#createDisk()
+    await this.build()
+  }
 }
 
 interface DataIo {
@@ -554,6 +540,10 @@ interface DataIo {
   readonly count: number
   readonly cut: number
   readonly wrong: boolean
+}
+
+function alignUp(bytes: number): number {
+  return Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES
 }
 
 function overlap(a: { at: number; count: number }, b: { at: number; count: number }): boolean {
