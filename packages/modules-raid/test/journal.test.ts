@@ -380,6 +380,51 @@ describe('a ring', () => {
     await rig.stop()
   })
 
+  it('is emptied, and power goes in the middle of that, after any I/O', { timeout: 60_000 }, async () => {
+    // Two stripes of 64 KiB strips: four writes fill half of a ring.
+    const stripeBytes = 3 * 64 * 1024
+    const random = randomFrom(46)
+    let emptied = 0
+    for (let after = 0, done = false; !done; after += 1 + random(2)) {
+      const disks = Array.from({ length: 4 }, (_, i) => new Disk(`d${i}`, DATA_AT + 256))
+      const rig = await Rig.start(...disks)
+      await rig.create('raid5', disks, { superblock: true, strip_size_kb: 64 })
+      await rig.until('its first resync', () => rig.raidInfo()?.process === undefined)
+      const disk = await rig.host.open('Raid0', { write: true })
+      const versions = Array.from({ length: 8 }, (_, n) => pattern(stripeBytes, 300 + n))
+      const write = (n: number): Promise<void> => disk.write(versions[n]!, (n % 2) * stripeBytes)
+      for (let n = 0; n < 3; n++) await write(n)
+      const power = new Power(disks, after)
+      let acknowledged = 2
+      const writing = (async () => {
+        for (let n = 3; n < 8; n++) {
+          await write(n)
+          acknowledged = n
+        }
+      })().then(() => true, () => true)
+      await rig.until('the writes or the dark', async () => power.off || (await Promise.race([writing, Promise.resolve(false)])))
+      await rig.settled()
+      done = !power.off
+      if (power.records > 0) emptied++
+      for (const keep of [() => after % 2 === 0, () => random(2) === 0]) {
+        const again = await Rig.start(...power.remains(keep))
+        await again.rpc('bdev_raid_remove_base_bdev', { name: `d${random(4)}` })
+        await using found = await again.host.open('Raid0')
+        for (const stripe of [0, 1]) {
+          const bytes = await found.read(stripe * stripeBytes, stripeBytes)
+          const version = versions.findIndex(one => same(one, bytes))
+          const last = acknowledged % 2 === stripe ? acknowledged : acknowledged - 1
+          expect([last, last + 2], `after ${after} I/O, stripe ${stripe}, ${acknowledged} acknowledged`).toContain(version)
+        }
+        await found.close()
+        await again.stop()
+      }
+      await power.clear(rig)
+      await disk.close()
+    }
+    expect(emptied).toBeGreaterThan(10)
+  })
+
   it('that cannot be emptied fails the writes that find it full, and none hangs', async () => {
     const disks = newDisks()
     const rig = await filled(disks, pattern(ARRAY_BYTES, 41))

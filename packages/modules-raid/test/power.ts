@@ -2,6 +2,7 @@
 // Power that goes after a given number of I/O to the disks of a rig.
 import { IoStatus, IoType } from '@bdevkit/module-sdk'
 import type { BdevIo } from '@bdevkit/module-sdk'
+import { RECORD_PLACES } from '../src/own-record.js'
 import { Disk, type Rig } from './support.js'
 
 /** Disks that answer nothing any more after `after` I/O; what they then hold in part is in `remains`. */
@@ -9,8 +10,9 @@ export class Power {
   readonly #disks: readonly Disk[]
   readonly #held: BdevIo[] = []
   #left: number
-  /** How many I/O there were. */
+  /** How many I/O there were, and how many of them wrote a record of the journal. */
   seen = 0
+  records = 0
 
   constructor(disks: readonly Disk[], after: number) {
     this.#disks = disks
@@ -19,6 +21,7 @@ export class Power {
       disk.caches = true
       disk.holds = io => {
         this.seen++
+        if (io.type === IoType.Write && isRecord(io)) this.records++
         if (this.#left-- > 0) return false
         this.#held.push(io)
         return true
@@ -53,6 +56,11 @@ export class Power {
     for (const io of this.#held.splice(0)) io.complete(IoStatus.Failed)
     await rig.stop()
   }
+}
+
+function isRecord({ bdev, offsetBlocks }: BdevIo): boolean {
+  const at = offsetBlocks * bdev.blockSizeBytes
+  return at === RECORD_PLACES.journalA.offsetBytes || at === RECORD_PLACES.journalB.offsetBytes
 }
 
 function payloadOf(io: BdevIo): Uint8Array {
