@@ -425,6 +425,41 @@ describe('a ring', () => {
     expect(emptied).toBeGreaterThan(10)
   })
 
+  it('is not emptied before what it has is in place: writes that find it full wait', async () => {
+    const stripeBytes = 3 * 64 * 1024
+    const disks = Array.from({ length: 4 }, (_, i) => new Disk(`d${i}`, DATA_AT + 256))
+    const rig = await Rig.start(...disks)
+    await rig.create('raid5', disks, { superblock: true, strip_size_kb: 64 })
+    await rig.until('its first resync', () => rig.raidInfo()?.process === undefined)
+    const power = new Power(disks, Infinity)
+    const { holds } = disks[0]!
+    let held: BdevIo | undefined
+    disks[0]!.holds = io => {
+      if (held !== undefined || !isInPlace(io)) return holds!(io)
+      held = io
+      return true
+    }
+    const disk = await rig.host.open('Raid0', { write: true })
+    let done = 0
+    const slow = disk.write(pattern(stripeBytes, 1), 0)
+    await rig.until('its way in place', () => held !== undefined)
+    const others = (async () => {
+      for (; done < 12; done++) await disk.write(pattern(stripeBytes, 10 + done), stripeBytes)
+    })()
+    await rig.until('a full ring', () => done >= 6)
+    for (let turn = 0; turn < 5; turn++) await rig.settled()
+    expect(done).toBeLessThan(8)
+    expect(power.records).toBe(0)
+    held!.thread.execMsg(carryOut, held!)
+    await slow
+    await others
+    expect(power.records).toBeGreaterThanOrEqual(8)
+    expect(same(await disk.read(0, stripeBytes), pattern(stripeBytes, 1))).toBe(true)
+    expect(same(await disk.read(stripeBytes, stripeBytes), pattern(stripeBytes, 21))).toBe(true)
+    await disk.close()
+    await rig.stop()
+  })
+
   it('that cannot be emptied fails the writes that find it full, and none hangs', async () => {
     const disks = newDisks()
     const rig = await filled(disks, pattern(ARRAY_BYTES, 41))
