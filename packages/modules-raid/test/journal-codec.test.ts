@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Batches and records of the journal as bytes, and where they lie in a ring. No array.
 import { describe, expect, it } from 'vitest'
-import { BatchHeader, decodeBatch, HEADER_BYTES_MAX, headerBlocksOf, INVOLVED_BYTES, PAYLOAD_CRC_SEED, TRANSACTIONS_MAX, type JournalEpoch, type WantedBatch } from '../src/journal/batch-codec.js'
+import {
+  BATCH_CRC_SEED, BatchHeader, HEADER_BYTES_MAX, headerBlocksOf, INVOLVED_BYTES, TRANSACTIONS_MAX, type JournalEpoch,
+} from '../src/journal/batch-codec.js'
+import { decodeBatch, type WantedBatch } from '../src/journal/batch-reader.js'
 import { decodeConfig, decodeJournalRecord, encodeConfig, encodeJournalRecord, newNonce } from '../src/journal/journal-record.js'
 import { JournalRing } from '../src/journal/journal-ring.js'
 import { randomFrom } from './model.js'
 
 const BLOCK_BYTES = 512
 const epoch: JournalEpoch = { raidUuid: '01234567-89ab-4cde-8f01-23456789abcd', number: 7, nonce: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) }
-const wanted: WantedBatch = { epoch, slot: 2, previousSeq: 40, position: 100, ringBlocks: 1024, blockSizeBytes: BLOCK_BYTES, dataSizeBlocks: 5000, numMembers: 12 }
+const wanted: WantedBatch = {
+  epoch, slot: 2, previousSeq: 40, position: 100, ringBlocks: 1024, blockSizeBytes: BLOCK_BYTES, dataSizeBlocks: 5000, numMembers: 12,
+}
 
 /** CRC-32C, bit by bit. */
 function crc32c(seed: number, buf: Uint8Array, off: number, lengthBytes: number): number {
@@ -107,7 +112,8 @@ describe('the header of a batch', () => {
       const batch = decodeBatch(bytes, wanted, () => view.getUint32(12, true))
       if (batch === undefined) continue
       accepted++
-      const sound = batch.seq > 40 && Number.isSafeInteger(batch.seq) && 100 + batch.numBlocks <= 1024 && batch.parts.every(({ offsetBlocks, numBlocks, ringBlock, slots }) =>
+      const whole = batch.seq > 40 && Number.isSafeInteger(batch.seq) && 100 + batch.numBlocks <= 1024
+      const sound = whole && batch.parts.every(({ offsetBlocks, numBlocks, ringBlock, slots }) =>
         numBlocks > 0 && offsetBlocks + numBlocks <= 5000 && ringBlock + numBlocks <= 100 + batch.numBlocks && slots.every(slot => slot < 12))
       if (!sound) throw new Error(`input ${n}: ${JSON.stringify(batch)}`)
     }
@@ -116,7 +122,7 @@ describe('the header of a batch', () => {
   const goodHeaders = [header(1), header(2), header(3)]
 
   it('checksums begin with ones: zeros have one, too', () => {
-    expect(crc32c(PAYLOAD_CRC_SEED, new Uint8Array(512), 0, 512)).not.toBe(0)
+    expect(crc32c(BATCH_CRC_SEED, new Uint8Array(512), 0, 512)).not.toBe(0)
   })
 })
 

@@ -119,7 +119,8 @@ describe('a ring', () => {
     const rig = await filled(disks, pattern(ARRAY_BYTES, 41))
     await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd3' })
     const { journalA: { offsetBytes: first }, journalB: { offsetBytes: last } } = RECORD_PLACES
-    disks[0]!.fails = io => (io.type === IoType.Write && io.offsetBlocks >= first / BLOCK_BYTES && io.offsetBlocks <= last / BLOCK_BYTES ? IoStatus.Failed : undefined)
+    const isRecord = ({ type, offsetBlocks: at }: BdevIo): boolean => type === IoType.Write && at >= first / BLOCK_BYTES && at <= last / BLOCK_BYTES
+    disks[0]!.fails = io => (isRecord(io) ? IoStatus.Failed : undefined)
     await using disk = await rig.host.open('Raid0', { write: true })
     let failed = 0
     for (let n = 0; n < 120; n++) await disk.write(pattern(24 * BLOCK_BYTES, n), (n % 8) * 24 * BLOCK_BYTES).catch(() => failed++)

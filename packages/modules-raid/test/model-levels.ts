@@ -63,9 +63,15 @@ export const modelLevels: readonly ModelLevel[] = [
   { level: 'raid10', numMembers: 4, worksWith: pairs, params: { strip_size_kb: 8 }, writeUnitBlocks: 1, disagreement: strips(2) },
   { level: 'raid10', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, disagreement: strips(1) },
   { level: 'raid5', numMembers: 3, worksWith: atMost(1), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, disagreement: parity },
-  { level: 'raid5', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 8, journal: false }, writeUnitBlocks: 1, crashTakesRedundancy: true, disagreement: parity },
+  {
+    level: 'raid5', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 8, journal: false }, writeUnitBlocks: 1,
+    crashTakesRedundancy: true, disagreement: parity,
+  },
   { level: 'raid6', numMembers: 4, worksWith: atMost(2), params: { strip_size_kb: 4 }, writeUnitBlocks: 1, disagreement: parities(1) },
-  { level: 'raid6', numMembers: 4, worksWith: atMost(2), params: { strip_size_kb: 4, journal: false }, writeUnitBlocks: 1, crashTakesRedundancy: true, disagreement: parities(1) },
+  {
+    level: 'raid6', numMembers: 4, worksWith: atMost(2), params: { strip_size_kb: 4, journal: false }, writeUnitBlocks: 1,
+    crashTakesRedundancy: true, disagreement: parities(1),
+  },
   { level: 'raid6', numMembers: 5, worksWith: atMost(2), params: { strip_size_kb: 8 }, writeUnitBlocks: 1, disagreement: parities(2) },
   { level: 'raid5f', numMembers: 4, worksWith: atMost(1), params: { strip_size_kb: 4 }, writeUnitBlocks: 3, crashTakesRedundancy: true, disagreement: parity },
   { level: 'raid0', numMembers: 3, worksWith: atMost(0), params: { strip_size_kb: 8 }, writeUnitBlocks: 1 },

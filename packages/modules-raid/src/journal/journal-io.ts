@@ -9,6 +9,9 @@ import { decodeConfig, decodeJournalRecord, encodeConfig, encodeJournalRecord, t
 import type { Journal } from './journal.js'
 import type { MemberJournal } from './member-journal.js'
 
+/** What a checkpoint changes in a record. */
+type JournalTail = Pick<JournalRecord, 'doneSeq' | 'tailSeq' | 'tailPosition'>
+
 /** By the number of a record: which copy it is. */
 const COPIES = ['journalA', 'journalB'] as const
 
@@ -28,7 +31,7 @@ async function readRecord(raid: RaidBdev, leg: DescChannel, kind: RecordKind): P
 }
 
 /** Writes down where the ring of a member begins, beside the copy that says so now; it lasts. @throws BdevError EIO. */
-export async function saveJournalRecord(journal: Journal, member: MemberJournal, tail: Pick<JournalRecord, 'doneSeq' | 'tailSeq' | 'tailPosition'>): Promise<void> {
+export async function saveJournalRecord(journal: Journal, member: MemberJournal, tail: JournalTail): Promise<void> {
   const { raid, epoch } = journal
   const { joinSeq } = member
   const generation = member.generation + 1

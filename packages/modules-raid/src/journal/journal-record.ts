@@ -39,9 +39,9 @@ export function encodeJournalRecord(record: JournalRecord): Uint8Array {
 export function decodeJournalRecord(payload: Uint8Array | undefined): JournalRecord | undefined {
   if (payload?.length !== RECORD_BYTES) return undefined
   const view = new DataView(payload.buffer, payload.byteOffset)
-  const [epoch, generation, doneSeq, joinSeq, tailSeq, tailPosition] = NUMBERS.map((_, i) => Number(view.getBigUint64(i * 8, true))) as [number, number, number, number, number, number]
-  if (![epoch, generation, doneSeq, joinSeq, tailSeq, tailPosition].every(Number.isSafeInteger)) return undefined
-  return { epoch, generation, doneSeq, joinSeq, tailSeq, tailPosition, nonce: payload.slice(NUMBERS.length * 8) }
+  const values = NUMBERS.map((name, i) => [name, Number(view.getBigUint64(i * 8, true))] as const)
+  if (!values.every(([, value]) => Number.isSafeInteger(value))) return undefined
+  return { ...(Object.fromEntries(values) as Record<(typeof NUMBERS)[number], number>), nonce: payload.slice(NUMBERS.length * 8) }
 }
 
 /** What `bdev_raid_create` was told and the superblock cannot say. */

@@ -52,7 +52,7 @@ export class Journal implements StripeJournal {
   constructor(raid: RaidBdev, always: boolean, epoch: number) {
     this.raid = raid
     this.always = always
-    this.members = raid.members.map(() => null)
+    this.members = raid.members.map(() => null) // cold: once
     this.epoch = { raidUuid: raid.uuid, number: epoch, nonce: new Uint8Array(8) }
     this.checkpoints = new Checkpoints(this)
   }
@@ -184,8 +184,8 @@ export class Journal implements StripeJournal {
       const member = this.members[slot]
       if (member === null || member.header.count === 0) continue
       if (member.again) this.#parked = true
-      // cold: a failure
-      else if (member.failed) failed = [...(failed ?? []), slot]
+      else if (member.failed && failed === null) failed = [slot] // cold: a failure
+      else if (member.failed) failed!.push(slot)
     }
     if (this.#parked) {
       if (this.raid.resets === 0) this.resetDone()
@@ -196,8 +196,8 @@ export class Journal implements StripeJournal {
   /** cold: members have failed, or are leaving. That is on disk before anything is written in place. */
   #settle(failed: readonly number[]): void {
     this.raid.failMembers(failed).then(
-      without => this.#end(without),
-      () => this.#end(false),
+      without => this.#end(without), // cold: a failure
+      () => this.#end(false), // cold: the same
     )
   }
 

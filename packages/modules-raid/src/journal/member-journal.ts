@@ -4,7 +4,7 @@ import { BdevError } from '@bdevkit/module-sdk'
 import type { BdevHost, DescChannel, DmaBuffer, Iov, IoWaitEntry } from '@bdevkit/module-sdk'
 import { JOURNAL_RING_BYTES_AT } from '../own-record.js'
 import type { RaidMember } from '../raid-member.js'
-import { BatchHeader, HEADER_BYTES_MAX, INVOLVED_BYTES, PAYLOAD_CRC_SEED } from './batch-codec.js'
+import { BATCH_CRC_SEED, BatchHeader, HEADER_BYTES_MAX, INVOLVED_BYTES } from './batch-codec.js'
 import type { Journal } from './journal.js'
 import { JournalRing } from './journal-ring.js'
 
@@ -78,7 +78,7 @@ export class MemberJournal {
   /** Takes a transaction into the batch. */
   add(index: number, offsetBlocks: number, numBlocks: number, involved: Uint8Array, iovs: readonly Iov[], iovCnt: number): void {
     const { accel } = this.#host
-    let crc = PAYLOAD_CRC_SEED
+    let crc = BATCH_CRC_SEED
     for (let i = 0; i < iovCnt; i++) {
       const { buf, off, len } = iovs[i]
       crc = accel.crc32c(crc, buf, off, len)

@@ -3,7 +3,8 @@
 import { flushBase, readBase, writeBase } from '../base-io.js'
 import type { RaidBdev } from '../raid-bdev.js'
 import type { RaidMember } from '../raid-member.js'
-import { decodeBatch, HEADER_BYTES_MAX, PAYLOAD_CRC_SEED, type JournalEpoch, type LoggedBatch, type LoggedPart, type WantedBatch } from './batch-codec.js'
+import { BATCH_CRC_SEED, HEADER_BYTES_MAX, type JournalEpoch } from './batch-codec.js'
+import { decodeBatch, type LoggedBatch, type LoggedPart, type WantedBatch } from './batch-reader.js'
 import { loadJournalRecord } from './journal-io.js'
 import type { JournalRecord } from './journal-record.js'
 import { JournalRing } from './journal-ring.js'
@@ -209,7 +210,7 @@ async function wholeParts(
     if (part === undefined) return undefined
     try {
       const payload = await readRingBlocks(journal.member, part.ringBlock, part.numBlocks)
-      if (raid.host.accel.crc32c(PAYLOAD_CRC_SEED, payload, 0, payload.length) !== part.crc) return undefined
+      if (raid.host.accel.crc32c(BATCH_CRC_SEED, payload, 0, payload.length) !== part.crc) return undefined
       writes.push({ member: journal.member, part, payload })
     } catch (thrown) {
       recovery.unreadable(journal.member, thrown)
