@@ -222,6 +222,7 @@ export class RaidBdev {
       state: this.state,
       raid_level: this.level.name,
       superblock: this.superblockEnabled,
+      ...(this.journal !== null && this.level.journal === 'always' && { journal: this.journal.always }),
       num_base_bdevs: this.members.length,
       num_base_bdevs_discovered: this.numDiscovered,
       num_base_bdevs_operational: this.numOperational,

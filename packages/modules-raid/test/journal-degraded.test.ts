@@ -35,6 +35,7 @@ describe('the parameter "journal"', () => {
       await disk.close()
       return rings > 0
     }
+    expect(rig.raidInfo()).toMatchObject({ journal: false })
     expect(await logged()).toBe(false)
     await rig.unplug(disks[2]!)
     expect(await logged()).toBe(true)

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a crash leaves in the rings, and what becomes of it.
+import type { BdevIo } from '@bdevkit/module-sdk'
 import { describe, expect, it } from 'vitest'
 import { RECORD_PLACES } from '../src/own-record.js'
-import { ARRAY_BYTES, BLOCK_BYTES, copies, crashed, filled, foundWithout, MIB, newDisks, readAll, same } from './journal-support.js'
+import { ARRAY_BYTES, BLOCK_BYTES, copies, crashed, DATA_AT, filled, foundWithout, isInPlace, MIB, newDisks, readAll, same } from './journal-support.js'
 import { randomFrom } from './model.js'
 import { Power } from './power.js'
-import { type Disk, pattern, Rig } from './support.js'
+import { carryOut, Disk, pattern, Rig } from './support.js'
 
 /** Writes of a part of one stripe, of two stripes, and of a whole one. */
 const WRITES = [{ at: 3, blocks: 2 }, { at: 20, blocks: 10 }, { at: 72, blocks: 24 }]
+
 describe('power goes after each I/O of a write', () => {
   it.each(WRITES)('of $blocks blocks at block $at: it is there or it is not, whichever member is lost next', { timeout: 60_000 }, async ({ at, blocks }) => {
     const all = pattern(ARRAY_BYTES, 1)
@@ -85,6 +87,53 @@ describe('recovery', () => {
       }
       await power.clear(rig)
     }
+  })
+
+  it('takes a rebuild back to the first stripe that it has written', async () => {
+    const disks = newDisks()
+    const all = pattern(ARRAY_BYTES, 8)
+    const rig = await filled(disks, all)
+    await rig.rpc('bdev_raid_set_options', { process_window_size_kb: 12 })
+    await rig.rpc('bdev_raid_remove_base_bdev', { name: 'd1' })
+    const fresh = new Disk('fresh', disks[1]!.numBlocks)
+    await rig.plug(fresh)
+    let paused = false
+    fresh.holds = io => {
+      if (isInPlace(io) && io.offsetBlocks >= DATA_AT + 40 && !paused) {
+        paused = true
+        void rig.rpc('bdev_raid_pause_process', { name: 'Raid0' })
+      }
+      return false
+    }
+    await rig.rpc('bdev_raid_add_base_bdev', { raid_bdev: 'Raid0', base_bdev: 'fresh' })
+    await rig.until('the pause', () => paused)
+    await rig.settled()
+    // Below the place where it is: logged, and in place nowhere when power goes.
+    const members = [disks[0]!, fresh, disks[2]!, disks[3]!]
+    const held: BdevIo[] = []
+    for (const one of members) one.holds = io => isInPlace(io) && held.push(io) > 0
+    const disk = await rig.host.open('Raid0', { write: true })
+    const data = pattern(24 * BLOCK_BYTES, 9)
+    all.set(data, 24 * BLOCK_BYTES)
+    const writing = disk.write(data, 24 * BLOCK_BYTES)
+    await rig.until('all is logged', () => held.length === 4)
+    const left = copies(members)
+    for (const one of members) one.holds = null
+    for (const io of held) io.thread.execMsg(carryOut, io)
+    await writing
+    await disk.close()
+    await rig.stop()
+
+    let lowest = Infinity
+    left[1]!.holds = io => {
+      if (isInPlace(io)) lowest = Math.min(lowest, io.offsetBlocks - DATA_AT)
+      return false
+    }
+    const again = await Rig.start(...left)
+    await again.rebuilt()
+    expect(lowest).toBe(8)
+    await again.stop()
+    for (const missing of [0, 1, 2, 3]) expect(same(await foundWithout(copies(left), missing), all), `without slot ${missing}`).toBe(true)
   })
 
   it('knows which rings a crash in the middle of it has left behind', async () => {
