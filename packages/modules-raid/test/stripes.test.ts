@@ -250,13 +250,22 @@ describe.each(['raid5', 'raid6'])('%s', level => {
   it('has memory for a bounded number of stripes, and makes more writes wait', async () => {
     const disks = Array.from({ length: 3 + parities }, (_, i) => new Disk(`d${i}`, 48 * 2048))
     const rig = await Rig.start(...disks)
-    // Strips of 4 MiB: two stripes are under way at most.
+    // Strips of 4 MiB: few stripes have room in 64 MiB.
     await rig.create(level, disks, { strip_size_kb: 4096 })
+    await rig.rebuilt()
     await using disk = await rig.host.open('Raid0', { write: true })
     const data = pattern(512, 1)
-    const stripe = 3 * 4096 * 1024
-    const places = Array.from({ length: 40 }, (_, i) => (i % 12) * stripe + 512 * i)
-    await Promise.all(places.map(at => disk.write(data, at)))
+    const stripBlocks = 8192
+    const places = Array.from({ length: 12 }, (_, i) => (i * 3 * stripBlocks + i) * 512)
+    const held: BdevIo[] = []
+    for (const member of disks) member.holds = io => held.push(io) > 0
+    const written = Promise.all(places.map(at => disk.write(data, at)))
+    await rig.settled()
+    const stripes = new Set(held.map(io => Math.floor(io.offsetBlocks / stripBlocks)))
+    expect(stripes.size).toBe(Math.floor(64 / (4 * disks.length)))
+    for (const member of disks) member.holds = null
+    for (const io of held) io.thread.execMsg(carryOut, io)
+    await written
     for (const at of places) expect(same(await disk.read(at, 512), data)).toBe(true)
     await disk.close()
     await rig.stop()
