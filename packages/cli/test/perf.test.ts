@@ -24,7 +24,7 @@ describe('bdev perf', () => {
     expect(Object.keys(result)).toEqual(keys.split(' '))
     expect(result).toMatchObject({ bdev: 'Null0', workload: 'randwrite', ioSizeBytes: 4096, queueDepth: 8, failed: 0 })
     expect(result.seconds).toBeGreaterThanOrEqual(0.1)
-    expect(result.ios).toBeGreaterThan(1000)
+    expect(result.ios).toBeGreaterThan(0)
     // The seconds are printed to the microsecond.
     expect(result.iops / (result.ios / result.seconds)).toBeCloseTo(1, 4)
     expect(result.mibPerSec).toBeCloseTo(result.iops / 256, 1)
