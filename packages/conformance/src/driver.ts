@@ -167,8 +167,8 @@ export class Driver {
     return this.end(this.start('RESET', (ch, cb, op) => ch.reset(cb, op), onCallback))
   }
 
-  abort(target: unknown): Promise<Outcome> {
-    return this.end(this.start('ABORT', (ch, cb, op) => ch.abort(target, cb, op)))
+  abort(target: unknown, onCallback?: () => void): Promise<Outcome> {
+    return this.end(this.start('ABORT', (ch, cb, op) => ch.abort(target, cb, op), onCallback))
   }
 
   /** Waits for everything that was started. Each I/O must have had its one callback, or none where it was refused. */

@@ -182,7 +182,9 @@ describe('a module that', () => {
     }],
     ['says that an abort worked which did not', 'bare: abort', /so did the WRITE that it aborted/, {
       submit(ram, io, right) {
-        if (io.type === IoType.Write) io.thread.sendMsg(later => right(ram, later), io)
+        const { thread } = io
+        const later = (hops: number): void => hops === 0 ? right(ram, io) : thread.sendMsg(later, hops - 1)
+        if (io.type === IoType.Write) later(50)
         else if (io.type === IoType.Abort) io.complete(IoStatus.Success)
         else right(ram, io)
       },
