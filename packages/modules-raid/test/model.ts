@@ -454,6 +454,18 @@ export class Sequence {
     for (const i of order) await this.#whilePumping(this.#rig.plug(disks[i]!))
     await this.#plugWhatIsWaitedFor()
     this.#open()
+    if (this.#random(2) === 0) await this.#readBeforeResync()
+  }
+
+  /** While a resync has not begun: what is read twice is the same twice. */
+  async #readBeforeResync(): Promise<void> {
+    if (this.#rig.raidInfo(this.#name)?.process?.type !== 'resync') return
+    await this.#rig.rpc('bdev_raid_pause_process', { name: this.#name })
+    this.#story.push('the resync waits')
+    for (let i = 0; i < 24; i++) {
+      this.#read()
+      if (this.#random(3) === 0) await this.#pump(0)
+    }
   }
 
   /** An array that waits for a member waits for one that cannot be read: that is mended. */
