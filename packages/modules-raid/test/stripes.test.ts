@@ -247,6 +247,34 @@ describe.each(['raid5', 'raid6'])('%s', level => {
     await array.rig.stop()
   })
 
+  it('carries out writes that wait and follow one another together', async () => {
+    const array = await ParityArray.make(level, 3 + parities)
+    await array.fill(1)
+    await using disk = await array.rig.host.open('Raid0', { write: true })
+    let writes = 0
+    const held: BdevIo[] = []
+    for (const member of array.disks) {
+      member.holds = io => {
+        if (io.type === IoType.Write) writes++
+        return io.type === IoType.Read && writes === 0 && held.push(io) > 0
+      }
+    }
+    const data = pattern(array.stripeBlocks * BLOCK, 8)
+    array.expected.set(data)
+    const written = Promise.all(Array.from({ length: array.stripeBlocks }, (_, at) => disk.write(data.subarray(at * BLOCK, (at + 1) * BLOCK), at * BLOCK)))
+    await array.rig.settled()
+    expect(held).toHaveLength(2)
+    for (const io of held) io.thread.execMsg(carryOut, io)
+    await written
+    // The first one, then all others.
+    expect(writes).toBe(1 + parities + 3 + parities)
+    expect(await array.holds()).toBe(true)
+    await disk.close()
+    for (const { name } of array.disks.slice(0, parities)) await array.rig.rpc('bdev_raid_remove_base_bdev', { name })
+    expect(await array.holds()).toBe(true)
+    await array.rig.stop()
+  })
+
   it('has memory for a bounded number of stripes, and makes more writes wait', async () => {
     const disks = Array.from({ length: 3 + parities }, (_, i) => new Disk(`d${i}`, 48 * 2048))
     const rig = await Rig.start(...disks)

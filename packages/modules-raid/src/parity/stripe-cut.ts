@@ -10,10 +10,10 @@ export function cutIo(op: StripeOp, io: BdevIo<RaidIo>): void {
   const { blockBytes, mdBytes, stripeBlocks } = op.pool
   let at = io.offsetBlocks - op.stripe * stripeBlocks
   const end = at + io.numBlocks
+  op.firstBlock = at
+  op.endBlock = end
+  setRows(op)
   const firstRole = Math.floor(at / stripBlocks)
-  const oneStrip = end <= (firstRole + 1) * stripBlocks
-  op.firstRow = oneStrip ? at - firstRole * stripBlocks : 0
-  op.numRows = oneStrip ? io.numBlocks : stripBlocks
   let iovAt = 0
   let iovOff = 0
   let mdOff = io.mdOff
@@ -40,6 +40,42 @@ export function cutIo(op: StripeOp, io: BdevIo<RaidIo>): void {
     at += numRows
     mdOff += numRows * mdBytes
   }
+}
+
+/** The rows of the blocks from `firstBlock` to `endBlock`: of one strip its own, of several all. */
+function setRows(op: StripeOp): void {
+  const { stripBlocks } = op.ch
+  const firstRow = op.firstBlock % stripBlocks
+  const oneStrip = firstRow + op.endBlock - op.firstBlock <= stripBlocks
+  op.firstRow = oneStrip ? firstRow : 0
+  op.numRows = oneStrip ? op.endBlock - op.firstBlock : stripBlocks
+}
+
+/**
+ * Takes over what `next` writes, if that begins where this one ends. Returns whether it did; then `next` is left without its
+ * I/O.
+ */
+export function joinWrite(op: StripeOp, next: StripeOp): boolean {
+  if (next.firstBlock !== op.endBlock) return false
+  for (let role = 0; role < op.pool.numData; role++) {
+    const from = next.byRole[role]
+    if (from.numRows === 0) continue
+    const into = op.byRole[role]
+    if (into.numRows === 0) {
+      into.firstRow = from.firstRow
+      into.iovCnt = 0
+      into.mdBuf = null
+    }
+    into.numRows += from.numRows
+    for (let i = 0; i < from.iovCnt; i++) setIov(into, from.iovs[i].buf, from.iovs[i].off, from.iovs[i].len)
+  }
+  op.endBlock = next.endBlock
+  setRows(op)
+  let last = op.io!
+  while (last.ctx.nextInStripe !== null) last = last.ctx.nextInStripe
+  last.ctx.nextInStripe = next.io
+  next.io = null
+  return true
 }
 
 /** Adds an element to what is written, or read, of a strip. */

@@ -61,6 +61,21 @@ export class StripeLocks {
     start(op)
   }
 
+  /** The write that waits directly behind `op` on the same channel; `null`: none. */
+  follower(op: StripeOp): StripeOp | null {
+    const next = this.#find(op.stripe)!.head
+    return next !== null && next.isWrite && next.ch === op.ch ? next : null
+  }
+
+  /** `op` carries out what its follower waits for, too: that one is not to start. */
+  takeFollower(op: StripeOp): void {
+    const lock = this.#find(op.stripe)!
+    const next = lock.head!
+    lock.head = next.nextWaiting
+    if (lock.head === null) lock.tail = null
+    next.nextWaiting = null
+  }
+
   /** `op` is done with its stripe: those that may have it now start, each on its thread. */
   release(op: StripeOp): void {
     const lock = this.#find(op.stripe)!

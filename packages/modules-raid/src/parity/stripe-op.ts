@@ -93,6 +93,9 @@ export class StripeOp {
   /** The rows that take part: P and Q are written in all of them, data strips in some (`Strip.firstRow`). */
   firstRow = 0
   numRows = 0
+  /** The first block of the stripe that its I/O have, and the one behind the last. */
+  firstBlock = 0
+  endBlock = 0
   phase: StripePhase = StripePhase.Free
   plan: StripePlan = StripePlan.Plain
   /** The I/O that it carries out; further ones of a write follow by `RaidIo.nextInStripe`. */

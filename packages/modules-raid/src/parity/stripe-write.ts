@@ -5,7 +5,7 @@ import type { BdevIo, DescChannel } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import { settleStripe } from '../raid-fn.js'
 import type { RaidIo } from '../raid-io.js'
-import { cutIo } from './stripe-cut.js'
+import { cutIo, joinWrite } from './stripe-cut.js'
 import { makeParity } from './stripe-math.js'
 import { StripePhase, StripePlan, type Strip, type StripeOp } from './stripe-op.js'
 import { planWrite } from './stripe-plan.js'
@@ -34,8 +34,21 @@ function start(op: StripeOp): void {
   op.failed = null
   op.good = 0
   op.status = IoStatus.Success
-  if (!op.pool.lend(op)) end(op, IoStatus.Nomem)
-  else plan(op)
+  if (!op.pool.lend(op)) {
+    end(op, IoStatus.Nomem)
+    return
+  }
+  takeFollowers(op)
+  plan(op)
+}
+
+/** Writes that wait and go on where this one ends are carried out with it: small ones in sequence then cost one operation. */
+function takeFollowers(op: StripeOp): void {
+  const { stripes } = op.ch.raid
+  for (let next = stripes.follower(op); next !== null && joinWrite(op, next); next = stripes.follower(op)) {
+    stripes.takeFollower(op)
+    op.pool.give(next)
+  }
 }
 
 function plan(op: StripeOp): void {
