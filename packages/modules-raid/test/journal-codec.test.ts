@@ -95,7 +95,7 @@ describe('the header of a batch', () => {
   })
 
   // The checksum passes whatever the bytes say: an attacker can compute it.
-  it('no bytes throw, and none lead out of the ring or the data: 100,000 inputs with a checksum that fits', () => {
+  it('no bytes throw, and none lead out of the ring or the data: 100,000 inputs with a checksum that fits', { timeout: 60_000 }, () => {
     const random = randomFrom(9)
     let accepted = 0
     for (let n = 0; n < 100_000; n++) {
@@ -148,7 +148,7 @@ describe('a record', () => {
 })
 
 describe('a ring', () => {
-  it('never gives away what is in use, and a reader finds every batch: 100 random lives', () => {
+  it('never gives away what is in use, and a reader finds every batch: 100 random lives', { timeout: 60_000 }, () => {
     for (let seed = 1; seed <= 100; seed++) {
       const random = randomFrom(seed)
       const ring = new JournalRing(20 + random(50))

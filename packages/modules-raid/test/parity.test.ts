@@ -20,7 +20,9 @@ function table(geometry: ParityGeometry, numMembers: number): string[] {
 }
 
 /** `raid5_compute_sector` of Linux's drivers/md/raid5.c, as far as a stripe and a data disk go. */
-function md(algorithm: 'raid5 left-asymmetric' | 'raid5 left-symmetric' | 'raid6 left-symmetric', stripe: number, dd: number, disks: number): { dd: number; pd: number; qd: number } {
+function md(
+  algorithm: 'raid5 left-asymmetric' | 'raid5 left-symmetric' | 'raid6 left-symmetric', stripe: number, dd: number, disks: number,
+): { dd: number; pd: number; qd: number } {
   const pd = disks - 1 - (stripe % disks)
   if (algorithm === 'raid5 left-asymmetric') return { dd: dd >= pd ? dd + 1 : dd, pd, qd: -1 }
   if (algorithm === 'raid5 left-symmetric') return { dd: (pd + 1 + dd) % disks, pd, qd: -1 }

@@ -86,7 +86,8 @@ describe('an array of four', () => {
     const again = await Rig.start(...members)
     expect(again.raidInfo()).toMatchObject({ state: 'configuring', num_base_bdevs_discovered: 2 })
     expect(again.host.bdevByName('Raid0')).toBeUndefined()
-    expect(again.log.filter(line => line.startsWith('error'))).toEqual([expect.stringMatching(/does not start: .* slots 2, 3 have no data, and raid10 cannot do without/)])
+    const errors = again.log.filter(line => line.startsWith('error'))
+    expect(errors).toEqual([expect.stringMatching(/does not start: .* slots 2, 3 have no data, and raid10 cannot do without/)])
     await again.rpc('bdev_raid_delete', { name: 'Raid0' })
     await again.stop()
   })
@@ -145,7 +146,8 @@ it('reads go to the copy whose member has fewer blocks to read', async () => {
   }
   const desc = rig.own.openBdev('Raid0', { onEvent: () => {} })
   const channel = desc.getIoChannel()!
-  const read = (offsetBlocks: number, blocks: number): number => channel.readBlocks(new Uint8Array(blocks * 512), 0, offsetBlocks, blocks, () => undefined, null)
+  const read = (offsetBlocks: number, blocks: number): number =>
+    channel.readBlocks(new Uint8Array(blocks * 512), 0, offsetBlocks, blocks, () => undefined, null)
   for (const blocks of [8, 1, 1, 6, 1]) read(0, blocks)
   read(8, 1)
   expect(held).toEqual([0, 1, 1, 1, 0, 2])

@@ -80,6 +80,7 @@ export function parityLevel(geometry: ParityGeometry): Omit<RaidLevel, ParityLev
       const { numMembers, raid: { stripSizeBlocks } } = job
       const numData = numMembers - numParity
       if (numParity === 2) return scrubPq(job, geometry, offsetBlocks / numData, numBlocks / numData, repair)
+      // cold: a scrub
       const slotOfP = (block: number): number => geometry.slotOf(Math.floor(block / stripSizeBlocks), numData, numMembers)
       return scrubXor(job, offsetBlocks / numData, numBlocks / numData, repair, slotOfP)
     },
