@@ -14,7 +14,11 @@ export function raidFnTable(level: RaidLevel): BdevFnTable<RaidBdev, RaidChannel
     removeStarted: raid => raid.removeStarted(),
     ioTypeSupported: (raid, type) => raid.ioTypeSupported(type),
     getIoChannel: raid => raid.device!.getIoChannel(),
-    dumpInfoJson: raid => ({ raid: raid.infoJson() }),
+    dumpInfoJson(raid) {
+      const { process, ...info } = raid.infoJson()
+      // As in SPDK a rebuild is shown. What an array does by itself wherever it is loaded, `bdev_raid_get_bdevs` tells.
+      return { raid: raid.rebuild === null || process === undefined ? info : { ...info, process } }
+    },
     writeConfigJson: bdev => bdev.ctx.createCalls(),
     submitRequest(ch, io) {
       submitRaid(level, ch, io)

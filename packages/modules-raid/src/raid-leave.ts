@@ -91,9 +91,13 @@ export async function leave(raid: RaidBdev, member: RaidMember, state: number): 
 }
 
 /** With a member missing, data stands for what is on it: there is nothing left that parity could be made to fit to. */
-function forgetDirty({ dirtyMap, dirtyKeeper, host, who }: RaidBdev): void {
+function forgetDirty({ dirtyMap, dirtyKeeper, host, who, torn }: RaidBdev): void {
   if (dirtyMap === null) return
-  if (dirtyMap.numUnsynced > 0) host.log.error(`${who}: ${dirtyMap.numUnsynced} of its ${dirtyMap.numRegions} regions had not been resynced: blocks of the missing member that are in them may read wrong`)
+  if (dirtyMap.numUnsynced > 0) {
+    const what = `${who}: ${dirtyMap.numUnsynced} of its ${dirtyMap.numRegions} regions had not been resynced: blocks of the missing member that are in them`
+    if (torn) host.log.error(`${what} may read wrong`)
+    else host.log.warn(`${what} may read wrong, unless they were written since it began`)
+  }
   if (dirtyKeeper === null) dirtyMap.cleanAll()
   else dirtyKeeper.forget()
 }

@@ -35,7 +35,8 @@ export class Resync extends Comparison {
 
   protected conclude(failure: unknown): Promise<void> {
     const { raid } = this
-    if (failure !== undefined) {
+    // A member that leaves stops it, and what it read of that one fails.
+    if (failure !== undefined && !this.stopping) {
       raid.resyncFailed = true
       raid.host.log.error(`${raid.who}: its resync ended at block ${this.offsetBlocks}: ${(failure as Error).message}`)
     } else if (!this.stopping) {

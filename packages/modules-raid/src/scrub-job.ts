@@ -39,6 +39,7 @@ export class ScrubJob extends WindowJob {
     for (const [slot, result] of results.entries()) this.rows[slot] = result.status === 'fulfilled' ? result.value : null
     const failed = results.find(result => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
+    if (this.raid.level.scrubsWhole === true && this.rows.includes(null)) throw new BdevError('ENODEV', `${this.raid.who}: a member has left`)
   }
 
   /**

@@ -44,7 +44,7 @@ export class Scrub extends Comparison {
     const complete = failure === undefined && !this.stopping
     raid.lastScrub = { type, mismatches, read_errors: readErrors, complete }
     if (complete) raid.module.notice(raid, `${type} has ended: it ${this.found}`)
-    else if (failure === undefined) raid.module.notice(raid, `${type} was stopped at block ${this.offsetBlocks}: until there it ${this.found}`)
+    else if (failure === undefined || this.stopping) raid.module.notice(raid, `${type} was stopped at block ${this.offsetBlocks}: until there it ${this.found}`)
     else raid.host.log.error(`${raid.who}: its ${type} ended at block ${this.offsetBlocks}: ${(failure as Error).message}`)
     if (complete && this.repairs && this.job.lost === 0) raid.dirtyMap?.doneAll()
     this.ended()
