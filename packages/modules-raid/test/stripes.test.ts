@@ -275,6 +275,29 @@ describe.each(['raid5', 'raid6'])('%s', level => {
     await array.rig.stop()
   })
 
+  it('carries out writes that wait and do not follow one another each by itself', async () => {
+    const array = await ParityArray.make(level, 3 + parities)
+    await array.fill(1)
+    await using disk = await array.rig.host.open('Raid0', { write: true })
+    const held: BdevIo[] = []
+    for (const member of array.disks) member.holds = io => held.push(io) > 0
+    const places = [0, 9, 3, 4, 2, 20, 4, 13, 1]
+    const written = Promise.all(places.map((at, i) => {
+      const data = pattern(BLOCK, 60 + i)
+      array.expected.set(data, at * BLOCK)
+      return disk.write(data, at * BLOCK)
+    }))
+    await array.rig.settled()
+    for (const member of array.disks) member.holds = null
+    for (const io of held) io.thread.execMsg(carryOut, io)
+    await written
+    expect(await array.holds()).toBe(true)
+    await disk.close()
+    for (const { name } of array.disks.slice(0, parities)) await array.rig.rpc('bdev_raid_remove_base_bdev', { name })
+    expect(await array.holds()).toBe(true)
+    await array.rig.stop()
+  })
+
   it('has memory for a bounded number of stripes, and makes more writes wait', async () => {
     const disks = Array.from({ length: 3 + parities }, (_, i) => new Disk(`d${i}`, 48 * 2048))
     const rig = await Rig.start(...disks)
