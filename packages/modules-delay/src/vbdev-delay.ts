@@ -178,7 +178,8 @@ function submitOther(channel: DelayChannel, io: BdevIo<DelayIo>): void {
     }
   }
   if (io.type === IoType.Reset) submitReset(channel, io)
-  else if (io.type !== IoType.Abort || !abortDelayed(io)) io.forward(channel.base)
+  else if (io.type !== IoType.Abort) io.forward(channel.base)
+  else if (!abortDelayed(io)) io.forwardThen(channel.base, baseAborted)
 }
 
 /** First what waits on any channel ends, then the base is reset; what the base answers meanwhile goes up at once. */
@@ -203,6 +204,11 @@ function resetDone(child: BdevIo, io: BdevIo<DelayIo>): void {
 function resetFailed(io: BdevIo<DelayIo>): void {
   io.ctx.channel!.delay.passing--
   io.complete(IoStatus.Failed)
+}
+
+/** The base may have been done with it meanwhile, so that it waits here now. */
+function baseAborted(child: BdevIo, io: BdevIo<DelayIo>): void {
+  if (!abortDelayed(io)) io.completeFrom(child)
 }
 
 /** Aborts the target of an ABORT if it waits here; if it does not, the base may have it. */
