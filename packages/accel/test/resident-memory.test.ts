@@ -34,6 +34,9 @@ describe('resident memory', () => {
   })
 
   it('does not grow when a range is used again of which nothing was written', () => {
+    // Some kernels count what is only read, too.
+    const fresh = new Float64Array((256 * MIB) / 8)
+    const read = growthMib(() => void fresh.includes(1))
     const grown = growthMib(() => {
       for (let round = 0; round < 2; round++) {
         const extents = heap.allocBulk(256 * MIB)!
@@ -41,7 +44,7 @@ describe('resident memory', () => {
         heap.freeBulk(extents)
       }
     })
-    expect(grown).toBeLessThan(24)
+    expect(grown).toBeLessThan(Math.max(0, read) + 24)
   })
 
   it('goes back to the host when bulk storage in a memory of its own is freed', () => {
