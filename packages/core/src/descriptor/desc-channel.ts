@@ -232,7 +232,7 @@ export class DescChannel implements NvmeDescChannel {
     if (io === null) return -ERRNO.ENOMEM
     fill(this, io, IoType.Abort, 0, 0, cb, arg)
     io.iovCnt = 0
-    startAbort(io, ioArg)
+    startAbort(io, ioArg, false)
     return 0
   }
 

@@ -31,9 +31,10 @@ interface Found {
 
 /**
  * Carries out an ABORT: every I/O of the channel that was submitted with `ioArg` as its argument is taken out of the queue
- * that it waits in, or its module is asked to abort it (`spdk_bdev_abort`). `io` is filled in but not submitted.
+ * that it waits in, or its module is asked to abort it (`spdk_bdev_abort`). `io` is filled in but not submitted. `forwarded`: it
+ * stands for an ABORT of the bdev above, whose own target may go on when that of `io` has completed.
  */
-export function startAbort(io: BdevIo, ioArg: unknown): void {
+export function startAbort(io: BdevIo, ioArg: unknown, forwarded: boolean): void {
   const ch = io.ch
   const head = ch.submitted
   const found: Found = { targets: [], refused: false, aborted: false }
@@ -62,8 +63,10 @@ export function startAbort(io: BdevIo, ioArg: unknown): void {
     const target = targets[0]!
     io.target = target
     io.targetGeneration = target.generation
-    io.parts = io.cb
-    io.cb = singleDone
+    if (!forwarded) {
+      io.parts = io.cb
+      io.cb = singleDone
+    }
     sendToModule(ch, io)
     return
   }

@@ -84,7 +84,7 @@ function submitSpecial(child: BdevIo, parent: BdevIo, offsetBlocks: number): voi
     return
   }
   if (type === IoType.Abort) {
-    startAbort(child, parent.abortTarget)
+    startAbort(child, parent.abortTarget, true)
     return
   }
   copyExt(child, parent, offsetBlocks)
