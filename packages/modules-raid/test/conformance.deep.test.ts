@@ -4,6 +4,12 @@ import { suite } from './conformance-suite.js'
 
 const three = ['Base0', 'Base1', 'Base2']
 
+describe('raid0', () => {
+  suite({ raid_level: 'raid0', strip_size_kb: 64 }, three, 512, false)
+})
+describe('concat of bases with 4096-byte blocks', () => {
+  suite({ raid_level: 'concat', strip_size_kb: 4 }, ['Base0', 'Base1'], 4096, false)
+})
 describe('raid10', () => {
   suite({ raid_level: 'raid10', strip_size_kb: 16 }, three, 512, true)
 })
