@@ -55,6 +55,8 @@ interface Flight {
   readonly buf: Uint8Array
   /** For FLUSH: what every block may be, when it was sent. */
   readonly before: readonly Set<number>[]
+  /** How many members had left when it was sent. */
+  readonly leaves: number
   readonly run: Sequence
 }
 
@@ -68,6 +70,7 @@ export class Sequence {
   #blocks: Block[] = []
   #held: BdevIo[] = []
   #flights = new Set<Flight>()
+  #leaves = 0
   #version = 0
   /** A resync may not have ended since power went. */
   #doubtful = false
@@ -222,7 +225,7 @@ export class Sequence {
 
   #flight(type: number, first: number, count: number, version: number): Flight {
     const before = type === IoType.Flush ? this.#blocks.map(({ legal }) => new Set(legal)) : []
-    return { type, first, count, version, buf: new Uint8Array(count * BLOCK_BYTES), before, run: this }
+    return { type, first, count, version, buf: new Uint8Array(count * BLOCK_BYTES), before, leaves: this.#leaves, run: this }
   }
 
   #sent(flight: Flight, rc: number): void {
@@ -251,7 +254,7 @@ export class Sequence {
         block.legal = new Set([flight.version])
       }
     } else if (flight.type === IoType.Read) {
-      for (let i = 0; i < flight.count; i++) this.#check(flight.buf, i, flight.first + i)
+      for (let i = 0; i < flight.count; i++) this.#check(flight, i)
     } else {
       for (const [i, block] of this.#blocks.entries()) {
         // Written since: those versions may still be lost.
@@ -261,17 +264,22 @@ export class Sequence {
     }
   }
 
-  #check(buf: Uint8Array, index: number, at: number): void {
+  #check(flight: Flight, index: number): void {
+    const at = flight.first + index
     const block = this.#blocks[at]!
-    const version = versionOf(buf, index, at)
+    const version = versionOf(flight.buf, index, at)
+    // What a member answers that leaves meanwhile, or will as soon as it is found out, another one need not answer.
+    const stays = flight.leaves === this.#leaves && this.#disks.every(({ fails }) => fails === null)
     if (version === undefined) this.#wrong ??= `block ${at} reads garbage, may be ${[...block.legal].join(', ')}`
     else if (!block.legal.has(version)) this.#wrong ??= `block ${at} reads version ${version}, may be ${[...block.legal].join(', ')}`
+    else if (!stays) block.seen = undefined
     else if (block.seen !== undefined && block.seen !== version) this.#wrong ??= `block ${at} reads version ${version}, and read ${block.seen} before`
     else if (this.#level.disagreement !== undefined) block.seen = version
   }
 
   /** A member leaves, or reads from another one are answered instead: blocks that may be one or the other may be the other now. */
   #forgetSeen(): void {
+    this.#leaves++
     for (const block of this.#blocks) block.seen = undefined
   }
 
@@ -310,6 +318,7 @@ export class Sequence {
     this.#story.push(`${disk.name} is pulled`)
     this.#forgetSeen()
     await this.#whilePumping(this.#rig.unplug(disk))
+    this.#forgetSeen()
   }
 
   /** A disk that is bad or gone is replaced, or comes back mended. */
