@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { otherCopy } from '../src/levels/near2.js'
-import { BLOCK_BYTES, Sequence, type ModelLevel } from './model.js'
+import { Sequence, type ModelLevel } from './model.js'
+import { BLOCK_BYTES } from './model-blocks.js'
 import { Rig } from './support.js'
 
 const atMost = (missing: number) => (there: readonly boolean[]) => there.filter(one => !one).length <= missing

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // data plane
-import { ERRNO, IoStatus } from '@bdevkit/module-sdk'
+import { IoStatus } from '@bdevkit/module-sdk'
 import type { BdevIo } from '@bdevkit/module-sdk'
 import type { RaidChannel } from '../raid-channel.js'
 import type { RaidIo } from '../raid-io.js'
@@ -9,7 +9,7 @@ import { copyToReader, recoverData } from './stripe-math.js'
 import { StripePhase, type StripeOp } from './stripe-op.js'
 import { planDegradedRead, readable } from './stripe-plan.js'
 import type { StripePool } from './stripe-pool.js'
-import { endOp, readStrips, repairLost, sendFrom, stripLost, stripRead } from './stripe-run.js'
+import { endOp, readSent, readStrips, repairLost, sendFrom, stripLost, stripRead } from './stripe-run.js'
 
 /** A READ that lies in one stripe. */
 export function submitRead(ch: RaidChannel, io: BdevIo<RaidIo>): void {
@@ -89,13 +89,7 @@ function sendReads(op: StripeOp): void {
       const rc = strip.mdBuf === null
         ? leg.readvBlocks(strip.iovs, strip.iovCnt, block, strip.numRows, stripRead, strip)
         : leg.readvBlocksWithMd(strip.iovs, strip.iovCnt, strip.mdBuf, strip.mdOff, block, strip.numRows, stripRead, strip)
-      if (rc === -ERRNO.ENOMEM) {
-        if (leg.queueIoWait(op.wait) === 0) return
-      } else {
-        if (rc === 0) op.left++
-        else stripLost(strip, IoStatus.Failed)
-        op.next++
-      }
+      if (!readSent(strip, leg, rc)) return
     }
   }
   if (--op.left === 0) severalRead(op)

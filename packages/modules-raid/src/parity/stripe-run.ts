@@ -2,7 +2,7 @@
 // data plane
 // What writes and reads of a stripe have in common: members are read into the operation's memory, and the end.
 import { ERRNO, IoStatus } from '@bdevkit/module-sdk'
-import type { BdevIo } from '@bdevkit/module-sdk'
+import type { BdevIo, DescChannel } from '@bdevkit/module-sdk'
 import type { RaidIo } from '../raid-io.js'
 import type { Strip, StripeOp } from './stripe-op.js'
 
@@ -41,15 +41,19 @@ function sendReads(op: StripeOp): void {
     const rc = op.io!.mdBuf === null
       ? leg.readBlocks(op.buffer!.buf, off, block, strip.readRows, stripRead, strip)
       : leg.readBlocksWithMd(op.buffer!.buf, off, op.md!.buf, strip.mdBufferOff + strip.readRow * mdBytes, block, strip.readRows, stripRead, strip)
-    if (rc === -ERRNO.ENOMEM) {
-      if (leg.queueIoWait(op.wait) === 0) return
-    } else {
-      if (rc === 0) op.left++
-      else stripLost(strip, IoStatus.Failed)
-      op.next++
-    }
+    if (!readSent(strip, leg, rc)) return
   }
   if (--op.left === 0) op.whenRead(op)
+}
+
+/** What a member has answered to a read that was submitted. Returns whether to go on; if not, the operation waits for an I/O. */
+export function readSent(strip: Strip, leg: DescChannel, rc: number): boolean {
+  const { op } = strip
+  if (rc === -ERRNO.ENOMEM) return leg.queueIoWait(op.wait) !== 0
+  if (rc === 0) op.left++
+  else stripLost(strip, IoStatus.Failed)
+  op.next++
+  return true
 }
 
 /** A member has answered a read. */
